@@ -1,0 +1,219 @@
+// Package pgtest gives each test a PostgreSQL database of its own, on a
+// private server that is started once for a test binary.
+package pgtest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/neontwin/neontwin/internal/pglocal"
+)
+
+// server is the test binary's cluster, or where TEST_DATABASE_URL points.
+type server struct {
+	cluster *pglocal.Cluster
+	url     string
+	err     error
+}
+
+var (
+	shared = sync.OnceValue(start)
+	serial atomic.Int64
+)
+
+// Main is for TestMain: it runs the tests and removes the server afterwards.
+func Main(m *testing.M) {
+	code := m.Run()
+	if s, ok := started(); ok && s.cluster != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		_ = s.cluster.Remove(ctx)
+		cancel()
+	}
+	os.Exit(code)
+}
+
+// URL makes an empty database and gives its address as superuser. It is
+// dropped when the test ends.
+func URL(t testing.TB) string {
+	t.Helper()
+	return create(t, "")
+}
+
+// Clone is URL with the contents of the database at template, to which nobody
+// may be connected.
+func Clone(t testing.TB, template string) string {
+	t.Helper()
+	u, err := url.Parse(template)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return create(t, strings.TrimPrefix(u.Path, "/"))
+}
+
+// Connect opens a connection that is closed when the test ends.
+func Connect(t testing.TB, url string) *pgx.Conn {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close(context.Background()) })
+	return conn
+}
+
+// Exec runs SQL statements on the database at url, all in one message.
+func Exec(t testing.TB, url, sql string) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.Background())
+	if _, err := conn.PgConn().Exec(t.Context(), sql).ReadAll(); err != nil {
+		t.Fatalf("%v\nin: %.400s", err, sql)
+	}
+}
+
+// Cluster starts a server for one test alone, for tests that kill or configure
+// it. It is removed when the test ends.
+func Cluster(t testing.TB, settings map[string]string) *pglocal.Cluster {
+	t.Helper()
+	requireBinaries(t)
+	dir, err := Dir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := pglocal.Start(t.Context(), pglocal.Options{Dir: dir, Settings: settings, Volatile: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		_ = c.Remove(ctx)
+	})
+	return c
+}
+
+// prefix starts the name of every folder of ours; the process id follows it.
+const prefix = "neontwin-test-"
+
+// Dir makes a folder for a cluster outside the test's own temporary folder,
+// which a server that may not run as root could not enter. Folders of
+// processes that were killed are removed, their servers stopped.
+func Dir() (string, error) {
+	sweep()
+	return os.MkdirTemp("", fmt.Sprintf("%s%d-", prefix, os.Getpid()))
+}
+
+var sweep = sync.OnceFunc(func() {
+	old, _ := filepath.Glob(filepath.Join(os.TempDir(), prefix+"*"))
+	for _, dir := range old {
+		owner, _, _ := strings.Cut(strings.TrimPrefix(filepath.Base(dir), prefix), "-")
+		pid, err := strconv.Atoi(owner)
+		if err != nil || syscall.Kill(pid, 0) == nil {
+			continue
+		}
+		if b, err := os.ReadFile(filepath.Join(dir, "data", "postmaster.pid")); err == nil {
+			line, _, _ := strings.Cut(string(b), "\n")
+			if server, err := strconv.Atoi(line); err == nil && server > 1 {
+				_ = syscall.Kill(server, syscall.SIGQUIT)
+			}
+		}
+		_ = os.RemoveAll(dir)
+	}
+})
+
+var running atomic.Pointer[server]
+
+func started() (server, bool) {
+	if s := running.Load(); s != nil {
+		return *s, true
+	}
+	return server{}, false
+}
+
+func start() server {
+	s := func() server {
+		if u := os.Getenv("TEST_DATABASE_URL"); u != "" {
+			return server{url: u}
+		}
+		dir, err := Dir()
+		if err != nil {
+			return server{err: err}
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), 90*time.Second)
+		defer cancel()
+		c, err := pglocal.Start(ctx, pglocal.Options{Dir: dir, Volatile: true})
+		if err != nil {
+			return server{err: err}
+		}
+		return server{cluster: c, url: c.URL("postgres")}
+	}()
+	running.Store(&s)
+	return s
+}
+
+// requireBinaries skips loudly where there is no PostgreSQL; where CI is set,
+// a skip would hide a hole, so it fails.
+func requireBinaries(t testing.TB) {
+	t.Helper()
+	_, err := pglocal.Find(os.Getenv("NEONTWIN_PG_BIN"))
+	if errors.Is(err, pglocal.ErrNotInstalled) && os.Getenv("CI") == "" {
+		t.Skipf("SKIPPED, NOT TESTED: %v", err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func create(t testing.TB, template string) string {
+	t.Helper()
+	if os.Getenv("TEST_DATABASE_URL") == "" {
+		requireBinaries(t)
+	}
+	s := shared()
+	if s.err != nil {
+		t.Fatal(s.err)
+	}
+	name := fmt.Sprintf("test_%d_%d", os.Getpid(), serial.Add(1))
+	sql := "CREATE DATABASE " + name
+	if template != "" {
+		sql += " TEMPLATE " + pgx.Identifier{template}.Sanitize()
+	}
+	admin(t, s.url, sql)
+	t.Cleanup(func() { admin(t, s.url, "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)") })
+	u, err := url.Parse(s.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.Path = "/" + name
+	return u.String()
+}
+
+func admin(t testing.TB, url, sql string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(ctx)
+	if _, err := conn.Exec(ctx, sql); err != nil {
+		t.Fatalf("%s: %v", sql, err)
+	}
+}
