@@ -3,6 +3,7 @@ package twin
 import (
 	"errors"
 	"fmt"
+	"time"
 )
 
 // Errors that somebody branches on.
@@ -15,7 +16,25 @@ var (
 	// ErrLeaseLost is the cause of a run's end when another worker may have
 	// taken it over. Whoever sees it must not write anything more.
 	ErrLeaseLost = errors.New("lease lost")
+	// ErrUnreachable marks a place that can't be told any more: the App was
+	// removed, the repository archived or gone.
+	ErrUnreachable = errors.New("unreachable")
 )
+
+// LaterError says that something may be tried again, but not before a time:
+// a rate limit, a lock. Waiting for it is no failure.
+type LaterError struct {
+	At  time.Time
+	Err error
+}
+
+// Error says what stands in the way and until when.
+func (e *LaterError) Error() string {
+	return fmt.Sprintf("not before %s: %v", e.At.UTC().Format(time.RFC3339), e.Err)
+}
+
+// Unwrap gives what stands in the way.
+func (e *LaterError) Unwrap() error { return e.Err }
 
 // Code names a class of failure. Codes are stored and are never renamed.
 type Code string
