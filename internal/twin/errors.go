@@ -67,6 +67,9 @@ type Failure struct {
 	Next    string `json:"next"`    // what to do about it
 	// Retry is set where the same attempt may succeed later by itself.
 	Retry bool `json:"retry"`
+	// Changed is set where the Twin no longer serves what it served before the
+	// run: under in_place, once the rebuilding has begun.
+	Changed bool `json:"changed,omitempty"`
 	// Cause is what the log may say. It is not stored with the run.
 	Cause error `json:"-"`
 }
