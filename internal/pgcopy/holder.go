@@ -1,0 +1,190 @@
+package pgcopy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// ErrGaveWay is why a holder ended itself: somebody on the source waited for a
+// lock of ours, and production comes first.
+var ErrGaveWay = errors.New("gave way to a session that waited for a table lock held by the copy")
+
+// Patience is for how long a session of the application may wait for us.
+const Patience = 2 * time.Second
+
+// lockWait is for how long we ask for a lock. We wait in the queue like
+// everybody else, and whoever comes behind waits for us: so it is short.
+const lockWait = 3 * time.Second
+
+// Snapshot is one state of the source that several sessions can see.
+type Snapshot struct {
+	ID  string    // for SET TRANSACTION SNAPSHOT and pg_dump --snapshot
+	At  time.Time // by the source's clock
+	LSN string    // where the source's log stood; on a standby what was replayed
+}
+
+// Holder keeps a snapshot of the source alive, and ACCESS SHARE locks on all
+// tables that will be read, taken before the snapshot was. Without the locks a
+// TRUNCATE, a rewriting ALTER TABLE or a VACUUM FULL would make the snapshot
+// see empty tables, with row counts that agree.
+type Holder struct {
+	Snapshot Snapshot
+
+	conn   *pgx.Conn
+	app    string
+	ctx    context.Context //nolint:containedctx // the holder's life, made by Hold and handed to its users
+	cancel context.CancelCauseFunc
+	done   chan struct{}
+	close  sync.Once
+}
+
+// Tables names the tables to lock, as quoted SQL names. It is asked once before
+// the locks are taken and once more under the snapshot; they must agree, or a
+// table that was made in between would be read without a lock.
+type Tables func(ctx context.Context, conn *pgx.Conn) ([]string, error)
+
+// Hold locks the tables, exports a snapshot and keeps both. All sessions of
+// this copy on the source must carry the name app, so that the holder knows
+// which locks are ours. Lock time-outs are tried again for up to patience.
+func Hold(ctx context.Context, url, app string, tables Tables, patience time.Duration) (*Holder, error) {
+	conn, err := Connect(ctx, url, app, 15*time.Second)
+	if err != nil {
+		return nil, err
+	}
+	settings := fmt.Sprintf("SET row_security = off; SET lock_timeout = %d; %s", lockWait.Milliseconds(), textual)
+	if _, err := conn.PgConn().Exec(ctx, settings).ReadAll(); err != nil {
+		_ = conn.Close(context.WithoutCancel(ctx))
+		return nil, fmt.Errorf("prepare a session on the source: %w", err)
+	}
+	h := &Holder{conn: conn, app: app, done: make(chan struct{})}
+	deadline := time.Now().Add(patience)
+	for {
+		err := h.begin(ctx, tables)
+		if err == nil {
+			break
+		}
+		if _, rollback := conn.Exec(ctx, "ROLLBACK"); rollback != nil || !again(err) || time.Now().After(deadline) {
+			_ = conn.Close(context.WithoutCancel(ctx))
+			return nil, err
+		}
+		select {
+		case <-ctx.Done():
+			_ = conn.Close(context.WithoutCancel(ctx))
+			return nil, ctx.Err()
+		case <-time.After(500 * time.Millisecond):
+		}
+	}
+	h.ctx, h.cancel = context.WithCancelCause(ctx)
+	go h.watch()
+	return h, nil
+}
+
+// errTablesChanged says that a table was made or dropped while locks were taken.
+var errTablesChanged = errors.New("tables were created or dropped while the copy began")
+
+func again(err error) bool {
+	return errors.Is(err, errTablesChanged) || sqlState(err) == "55P03" || sqlState(err) == "42P01"
+}
+
+func (h *Holder) begin(ctx context.Context, tables Tables) error {
+	// Before BEGIN: a query inside would fix the snapshot before the locks.
+	before, err := tables(ctx, h.conn)
+	if err != nil {
+		return err
+	}
+	var b strings.Builder
+	b.WriteString("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;")
+	for _, t := range before {
+		fmt.Fprintf(&b, "LOCK TABLE ONLY %s IN ACCESS SHARE MODE;", t)
+	}
+	if _, err := h.conn.PgConn().Exec(ctx, b.String()).ReadAll(); err != nil {
+		return fmt.Errorf("lock the source's tables: %w", err)
+	}
+	err = h.conn.QueryRow(ctx, `SELECT pg_catalog.pg_export_snapshot(), pg_catalog.clock_timestamp(),
+		CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn() ELSE pg_catalog.pg_current_wal_insert_lsn() END::text`).
+		Scan(&h.Snapshot.ID, &h.Snapshot.At, &h.Snapshot.LSN)
+	if err != nil {
+		return fmt.Errorf("export a snapshot: %w", err)
+	}
+	after, err := tables(ctx, h.conn)
+	if err != nil {
+		return err
+	}
+	locked := make(map[string]bool, len(before))
+	for _, t := range before {
+		locked[t] = true
+	}
+	for _, t := range after {
+		if !locked[t] {
+			return errTablesChanged
+		}
+	}
+	return nil
+}
+
+// Context ends when the snapshot does: by Close, by giving way (its cause is
+// ErrGaveWay) or when the connection is lost. All reading must happen under it.
+func (h *Holder) Context() context.Context { return h.ctx }
+
+// watch keeps the connection busy and looks whether somebody waits for us. Who
+// waits for longer than Patience gets the lock: the copy ends itself.
+func (h *Holder) watch() {
+	defer close(h.done)
+	// The list of sessions is cached within a transaction unless it is cleared.
+	const waiting = `SELECT count(*) FROM (SELECT DISTINCT pid FROM pg_catalog.pg_locks WHERE NOT granted) w
+		WHERE EXISTS (SELECT 1 FROM pg_catalog.unnest(pg_catalog.pg_blocking_pids(w.pid)) b(pid)
+			JOIN pg_catalog.pg_stat_activity a ON a.pid = b.pid WHERE a.application_name = $1)
+		AND w.pid NOT IN (SELECT pid FROM pg_catalog.pg_stat_activity WHERE application_name = $1)`
+	const every = 500 * time.Millisecond
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	var since time.Time
+	for {
+		select {
+		case <-h.ctx.Done():
+			return
+		case <-tick.C:
+		}
+		var n int
+		_, err := h.conn.Exec(h.ctx, "SELECT pg_catalog.pg_stat_clear_snapshot()")
+		if err == nil {
+			err = h.conn.QueryRow(h.ctx, waiting, h.app).Scan(&n)
+		}
+		switch {
+		case err != nil:
+			h.cancel(fmt.Errorf("the snapshot was lost: %w", err))
+			return
+		case n == 0:
+			since = time.Time{}
+		case since.IsZero():
+			since = time.Now()
+		case time.Since(since) >= Patience:
+			h.cancel(ErrGaveWay)
+			// The lock is released by ending the session, not by waiting for
+			// the readers to notice.
+			closeNow(h.conn)
+			return
+		}
+	}
+}
+
+// Close releases the locks and the snapshot.
+func (h *Holder) Close() {
+	h.close.Do(func() {
+		h.cancel(errors.New("the snapshot was released"))
+		<-h.done
+		closeNow(h.conn)
+	})
+}
+
+func closeNow(conn *pgx.Conn) {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	_ = conn.Close(ctx)
+}

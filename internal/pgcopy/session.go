@@ -1,0 +1,89 @@
+package pgcopy
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// noTimeouts lifts every limit that would end a long session, on any server
+// version: a setting that a version does not have is not asked for.
+const noTimeouts = `SELECT set_config(name, '0', false) FROM pg_settings WHERE name IN
+	('statement_timeout', 'idle_in_transaction_session_timeout', 'idle_session_timeout', 'transaction_timeout');`
+
+// textual makes text output and input mean the same on both sides. Everything
+// is qualified, so an empty search_path can't resolve a name to the wrong thing.
+const textual = `SET search_path = ''; SET extra_float_digits = 3; SET datestyle = 'ISO, YMD';
+	SET intervalstyle = 'postgres'; SET timezone = 'UTC'; SET bytea_output = 'hex';
+	SET client_encoding = 'UTF8'; SET xmloption = 'content'; SELECT pg_catalog.set_config('lc_monetary', 'C', false);`
+
+// Connect opens a session without time limits, named app on the server. A
+// connection that can't be made is tried again for up to wait: a suspended
+// compute takes some seconds to wake.
+func Connect(ctx context.Context, url, app string, wait time.Duration) (*pgx.Conn, error) {
+	cfg, err := pgx.ParseConfig(url)
+	if err != nil {
+		return nil, err
+	}
+	cfg.RuntimeParams["application_name"] = app
+	cfg.ConnectTimeout = 15 * time.Second
+	deadline := time.Now().Add(wait)
+	for pause := 250 * time.Millisecond; ; pause = min(2*pause, 4*time.Second) {
+		conn, err := pgx.ConnectConfig(ctx, cfg)
+		if err == nil {
+			if _, err = conn.PgConn().Exec(ctx, noTimeouts).ReadAll(); err == nil {
+				return conn, nil
+			}
+			_ = conn.Close(context.WithoutCancel(ctx))
+		}
+		if ctx.Err() != nil || !Transient(err) || time.Now().Add(pause).After(deadline) {
+			return nil, err
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(pause):
+		}
+	}
+}
+
+// Reader opens a session on the source that sees what the snapshot saw. It can
+// only read.
+func Reader(ctx context.Context, url, app, snapshot string) (*pgx.Conn, error) {
+	conn, err := Connect(ctx, url, app, 15*time.Second)
+	if err != nil {
+		return nil, err
+	}
+	// Refused rather than silently filtered, should row-level security apply.
+	settings := "SET row_security = off;" + textual
+	// In a message of its own: no query may come before it in its transaction.
+	begin := "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;"
+	if snapshot != "" {
+		begin += "SET TRANSACTION SNAPSHOT " + Literal(snapshot) + ";"
+	}
+	for _, sql := range []string{settings, begin} {
+		if _, err := conn.PgConn().Exec(ctx, sql).ReadAll(); err != nil {
+			_ = conn.Close(context.WithoutCancel(ctx))
+			return nil, fmt.Errorf("import the snapshot: %w", err)
+		}
+	}
+	return conn, nil
+}
+
+// Writer opens a session on the target for loading. Commits don't wait for the
+// disk: a generation is published only after a commit that does.
+func Writer(ctx context.Context, url, app string) (*pgx.Conn, error) {
+	conn, err := Connect(ctx, url, app, 15*time.Second)
+	if err != nil {
+		return nil, err
+	}
+	sql := textual + `SET synchronous_commit = off; SET check_function_bodies = off; SET row_security = off;
+		SELECT pg_catalog.set_config(name, 'lz4', false) FROM pg_catalog.pg_settings
+		WHERE name = 'default_toast_compression' AND 'lz4' = ANY (enumvals);`
+	if _, err := conn.PgConn().Exec(ctx, sql).ReadAll(); err != nil {
+		_ = conn.Close(context.WithoutCancel(ctx))
+		return nil, fmt.Errorf("prepare a session on the target: %w", err)
+	}
+	return conn, nil
+}
