@@ -83,6 +83,26 @@ func HumanPlural(n int64, noun string) string {
 	return HumanCount(n) + " " + noun + "s"
 }
 
+// HumanOf writes "done of total". A total is an estimate: once it is exceeded
+// it says nothing any more and is left out.
+func HumanOf(done, total int64, human func(int64) string) string {
+	if total < done || total == 0 {
+		return human(done)
+	}
+	return human(done) + " of " + human(total)
+}
+
+// HumanTime writes a time to the second, in UTC: readers live in all zones.
+func HumanTime(t time.Time) string {
+	if t.IsZero() {
+		return "an unknown time"
+	}
+	return t.UTC().Format("2006-01-02 15:04:05") + " UTC"
+}
+
+// HumanSHA writes a commit as people name it: its first seven digits.
+func HumanSHA(sha string) string { return sha[:min(len(sha), 7)] }
+
 // Doing says what a run in phase p is at, as the beginning of a sentence.
 func (p Phase) Doing() string {
 	switch p {
