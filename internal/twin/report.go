@@ -1,6 +1,10 @@
 package twin
 
-import "time"
+import (
+	"cmp"
+	"slices"
+	"time"
+)
 
 // Report is what a published run did. It is stored with the run, printed by
 // the command line's --json, and shown on the check run, so it holds no host,
@@ -53,6 +57,13 @@ func (r Report) Bytes() int64 {
 		n += t.Bytes
 	}
 	return n
+}
+
+// LargestTables lists the tables by the bytes that were copied, largest first.
+func (r Report) LargestTables() []TableReport {
+	return slices.SortedStableFunc(slices.Values(r.Tables), func(a, b TableReport) int {
+		return cmp.Or(cmp.Compare(b.Bytes, a.Bytes), cmp.Compare(a.Table, b.Table))
+	})
 }
 
 // Hazard is something about a plan that a person should know before it runs.

@@ -1,0 +1,218 @@
+package checks
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/neontwin/neontwin/internal/twin"
+)
+
+// A check run shows the beginning of long lists; the run's page has the rest.
+const (
+	maxTables   = 15
+	maxHazards  = 30
+	maxVerified = 30
+)
+
+// A writer writes the summary of one run, by one method for each state.
+type writer struct {
+	strings.Builder
+	run  twin.Run
+	link string // the run's page; may be empty
+	now  time.Time
+}
+
+func (w *writer) f(format string, args ...any) { fmt.Fprintf(w, format, args...) }
+
+func (w *writer) queued() {
+	switch {
+	case w.run.Failure != nil:
+		w.failed()
+		return
+	case w.run.Behind != 0:
+		w.f("Run %d of the same Twin is at work. This one starts when it has ended.\n", w.run.Behind)
+	default:
+		w.f("The run waits for a worker.\n")
+	}
+	w.f("Until then the Twin serves what it serves now.\n")
+}
+
+func (w *writer) running() {
+	p := w.run.At()
+	if step := slices.Index(twin.Phases(), p.Phase); step >= 0 {
+		w.f("**Step %d of %d: %s**\n\n", step+1, len(twin.Phases()), p.Phase.Doing())
+	} else {
+		w.f("**%s**\n\n", p.Phase.Doing())
+	}
+	if p.Phase == twin.Load && p.TablesTotal > 0 {
+		w.f("- Tables: %d of %d\n- Rows: %s\n- Bytes: %s\n", p.TablesDone, p.TablesTotal,
+			twin.HumanOf(p.RowsDone, p.RowsTotal, twin.HumanCount), twin.HumanOf(p.BytesDone, p.BytesTotal, twin.HumanBytes))
+		if p.Table != "" {
+			w.f("- Now at %s\n", code(p.Table))
+		}
+		if left := p.CopyingLeft(w.now); left != "" {
+			w.f("- Left of copying: %s; indexes, keys and verification follow\n", left)
+		}
+	}
+	if p.Phase == twin.Index && p.IndexesTotal > 0 {
+		w.f("- Indexes and keys: %d of %d\n", p.IndexesDone, p.IndexesTotal)
+	}
+	if w.run.Failure != nil {
+		w.f("- The attempt before ended: %s\n", text(w.run.Failure.Message))
+	}
+	w.f("- As of %s\n", twin.HumanTime(w.now))
+}
+
+func (w *writer) succeeded() {
+	r := w.run.Report
+	if r == nil {
+		w.f("The Twin %s was synced for commit %s.\n", strong(w.run.Spec.Name), code(twin.HumanSHA(w.run.SHA)))
+		return
+	}
+	w.f("The Twin %s serves %s as it was at **%s**, synced for commit %s.\n\n",
+		strong(w.run.Spec.Name), code(w.run.Spec.Source), twin.HumanTime(r.SnapshotAt), code(twin.HumanSHA(w.run.SHA)))
+	w.f("- Database: %s; the connection string is the one it always was\n", code(r.Database))
+	w.f("- Branch from it: %s\n", howToBranch(r.Publish))
+	if !r.PublishedAt.IsZero() {
+		w.f("- Published: %s\n", twin.HumanTime(r.PublishedAt))
+	}
+	w.tables(*r)
+	w.phases(*r)
+	w.verified(r.Verified)
+	w.hazards(r.Hazards)
+}
+
+// howToBranch names the branch to make one's own from. Under branch that is
+// the root: a Twin that has children could not be reset to it.
+func howToBranch(s twin.Strategy) string {
+	parent := "<the Twin's branch>"
+	if s == twin.Branch {
+		parent = "<the root branch>"
+	}
+	return "on Neon, " + code("neon branches create --name <yours> --parent "+parent)
+}
+
+func (w *writer) tables(r twin.Report) {
+	if len(r.Tables) == 0 {
+		return
+	}
+	largest := r.LargestTables()
+	rest := len(largest) - maxTables
+	if rest == 1 {
+		rest = 0 // a line that says "1 more" is no shorter than the line it hides
+	}
+	heading := "Tables"
+	if rest > 0 {
+		heading, largest = "Largest tables", largest[:maxTables]
+	}
+	w.f("\n### %s\n\n| Table | Rows | Bytes | Time |\n|:--|--:|--:|--:|\n", heading)
+	for _, t := range largest {
+		w.f("| %s | %s | %s | %s |\n", code(t.Table), twin.HumanCount(t.Rows), twin.HumanBytes(t.Bytes), twin.HumanSeconds(t.Seconds))
+	}
+	w.f("| **All %d** | **%s** | **%s** | |\n", len(r.Tables), twin.HumanCount(r.Rows()), twin.HumanBytes(r.Bytes()))
+	w.rest(rest, "table")
+}
+
+func (w *writer) phases(r twin.Report) {
+	if len(r.Phases) == 0 {
+		return
+	}
+	w.f("\n### Phases\n\n| Phase | Time |\n|:--|--:|\n")
+	for _, p := range r.Phases {
+		w.f("| %s | %s |\n", p.Phase.Doing(), twin.HumanSeconds(p.Seconds))
+	}
+	w.f("| **In all** | **%s** |\n", twin.HumanSeconds(r.Seconds))
+}
+
+func (w *writer) verified(lines []string) {
+	if len(lines) == 0 {
+		return
+	}
+	w.f("\n### Verified\n\n")
+	for _, l := range lines[:min(len(lines), maxVerified)] {
+		w.f("- %s\n", text(l))
+	}
+	w.rest(len(lines)-maxVerified, "line")
+}
+
+func (w *writer) hazards(hazards []twin.Hazard) {
+	if len(hazards) == 0 {
+		return
+	}
+	w.f("\n### Hazards\n\n")
+	for _, h := range hazards[:min(len(hazards), maxHazards)] {
+		w.f("- %s", code(h.ID))
+		if h.Object != "" {
+			w.f(" %s", code(h.Object))
+		}
+		w.f(": %s\n", text(h.Message))
+	}
+	w.rest(len(hazards)-maxHazards, "hazard")
+}
+
+// rest says how much of a list was left out, if any was.
+func (w *writer) rest(n int, noun string) {
+	if n <= 0 {
+		return
+	}
+	w.f("\nAnd %s", twin.HumanPlural(int64(n), "more "+noun))
+	if w.link != "" {
+		w.f(" on [the run's page](%s)", w.link)
+	}
+	w.f(".\n")
+}
+
+// failed tells a failure, whether it is the last word or not.
+func (w *writer) failed() {
+	f := w.run.Trouble()
+	_, left := w.run.TwinLeft()
+	w.f("- **What happened**: %s", text(f.Message))
+	if !f.Code.NeedsPerson() {
+		w.f(" (%s)", f.Code.Words())
+	}
+	w.f("\n")
+	if f.Phase != "" {
+		w.f("- **Where**: phase %s\n", code(string(f.Phase)))
+	}
+	w.f("- **The Twin**: %s\n", left)
+	if f.Next != "" {
+		w.f("- **Next**: %s\n", text(f.Next))
+	}
+	w.f("- **Tried again**: %s\n", w.run.TriedAgain())
+}
+
+func (w *writer) cancelled() {
+	_, left := w.run.TwinLeft()
+	w.f("The run was cancelled.\n\n- **The Twin**: %s\n- **Tried again**: %s\n", left, w.run.TriedAgain())
+}
+
+func (w *writer) superseded() {
+	w.f("A newer commit took this run's place; this one published nothing.\n")
+	if w.run.SupersededBy != 0 {
+		w.f("Run %d syncs the Twin, and the check of its commit tells how it goes.\n", w.run.SupersededBy)
+	}
+}
+
+// footer says which run this is, for whoever has to look for it in a log.
+func (w *writer) footer() {
+	w.f("\n---\nRun %d", w.run.ID)
+	if w.run.Attempt > 0 {
+		w.f(", attempt %d", w.run.Attempt)
+	}
+	w.f(": Twin %s from %s", code(w.run.Spec.Name), code(w.run.Spec.Source))
+	if w.run.Spec.Mode != "" {
+		w.f(", mode %s", code(string(w.run.Spec.Mode)))
+	}
+	if w.run.SHA != "" {
+		w.f(", commit %s", code(twin.HumanSHA(w.run.SHA)))
+	}
+	if w.link != "" {
+		w.f(". [The run's page](%s)", w.link)
+	}
+	w.f(".\n")
+}
+
+// strong emphasizes a name.
+func strong(s string) string { return "**" + text(s) + "**" }
