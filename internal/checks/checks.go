@@ -3,6 +3,7 @@
 package checks
 
 import (
+	"cmp"
 	"fmt"
 	"net/url"
 	"strings"
@@ -37,7 +38,11 @@ func Render(run twin.Run, place twin.Place, base string, now time.Time) github.C
 	case twin.Running:
 		c.Status = "in_progress"
 		c.StartedAt = run.StartedAt
-		w.running()
+		if place.Role == twin.Merge {
+			c.Title = w.atWork()
+		} else {
+			w.running()
+		}
 	case twin.Succeeded:
 		c.Conclusion = "success"
 		w.succeeded()
@@ -58,7 +63,7 @@ func Render(run twin.Run, place twin.Place, base string, now time.Time) github.C
 		c.Status, c.StartedAt, c.CompletedAt = "completed", run.StartedAt, run.FinishedAt
 	}
 	w.footer()
-	c.Title = cut(oneLine(run.Headline()), titleLimit)
+	c.Title = cut(oneLine(cmp.Or(c.Title, run.Headline())), titleLimit)
 	c.Summary = cutSummary(w.String(), summaryLimit)
 	return c
 }

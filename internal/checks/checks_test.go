@@ -84,8 +84,9 @@ func cases() map[string]twin.Run {
 		"queued-retry": newRun(twin.Queued, func(r *twin.Run) {
 			r.Attempt, r.Failure, r.NotBefore = 1, lost, now.Add(100*time.Second)
 		}),
-		"running-starting": newRun(twin.Running, nil),
-		"running-load":     newRun(twin.Running, func(r *twin.Run) { r.Phase, r.Progress = twin.Load, load }),
+		"running-starting":   newRun(twin.Running, nil),
+		"running-load":       newRun(twin.Running, func(r *twin.Run) { r.Phase, r.Progress = twin.Load, load }),
+		"running-load-merge": newRun(twin.Running, func(r *twin.Run) { r.Phase, r.Progress = twin.Load, load }),
 		"running-load-early": newRun(twin.Running, func(r *twin.Run) {
 			p := load
 			p.TablesDone, p.BytesDone, p.RowsDone, p.PhaseStarted = 0, 0, 0, now.Add(-time.Second)
@@ -171,7 +172,11 @@ func TestRender(t *testing.T) {
 	for name, run := range cases() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got := show(Render(run, head, base+"/", now))
+			place := head
+			if strings.HasSuffix(name, "-merge") {
+				place = twin.Place{Role: twin.Merge, SHA: run.SHA, PR: 12}
+			}
+			got := show(Render(run, place, base+"/", now))
 			file := filepath.Join("testdata", name+".golden")
 			if *update {
 				if err := os.WriteFile(file, []byte(got), 0o600); err != nil {

@@ -39,6 +39,20 @@ func (w *writer) queued() {
 	w.f("Until then the Twin serves what it serves now.\n")
 }
 
+// atWork tells that a run is at work, and gives the title. The merge commit's
+// check run is not told about progress, so it says nothing that grows old.
+func (w *writer) atWork() string {
+	w.f("The sync is at work")
+	if !w.run.StartedAt.IsZero() {
+		w.f(" since %s", twin.HumanTime(w.run.StartedAt))
+	}
+	w.f(". How far it is stands on the run's page and on the pull request.\n")
+	if w.run.StartedAt.IsZero() {
+		return "Syncing"
+	}
+	return fmt.Sprintf("Syncing since %s UTC", w.run.StartedAt.UTC().Format("15:04"))
+}
+
 func (w *writer) running() {
 	p := w.run.At()
 	if step := slices.Index(twin.Phases(), p.Phase); step >= 0 {
