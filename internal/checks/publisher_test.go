@@ -12,6 +12,8 @@ import (
 	"github.com/neontwin/neontwin/internal/twin"
 )
 
+var _ CheckRuns = (*github.App)(nil)
+
 // fakeChecks is GitHub with the check runs of one repository.
 type fakeChecks struct {
 	mu     sync.Mutex

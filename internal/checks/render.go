@@ -88,7 +88,7 @@ func (w *writer) succeeded() {
 	w.f("The Twin %s serves %s as it was at **%s**, synced for commit %s.\n\n",
 		strong(w.run.Spec.Name), code(w.run.Spec.Source), twin.HumanTime(r.SnapshotAt), code(twin.HumanSHA(w.run.SHA)))
 	w.f("- Database: %s; the connection string is the one it always was\n", code(r.Database))
-	w.f("- Branch from it: %s\n", howToBranch(r.Publish))
+	w.f("- Branch from it, on Neon: %s\n", code(r.Publish.BranchCommand()))
 	if !r.PublishedAt.IsZero() {
 		w.f("- Published: %s\n", twin.HumanTime(r.PublishedAt))
 	}
@@ -96,16 +96,6 @@ func (w *writer) succeeded() {
 	w.phases(*r)
 	w.verified(r.Verified)
 	w.hazards(r.Hazards)
-}
-
-// howToBranch names the branch to make one's own from. Under branch that is
-// the root: a Twin that has children could not be reset to it.
-func howToBranch(s twin.Strategy) string {
-	parent := "<the Twin's branch>"
-	if s == twin.Branch {
-		parent = "<the root branch>"
-	}
-	return "on Neon, " + code("neon branches create --name <yours> --parent "+parent)
 }
 
 func (w *writer) tables(r twin.Report) {

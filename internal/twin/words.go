@@ -128,6 +128,17 @@ func (p Phase) Doing() string {
 	return "Starting"
 }
 
+// BranchCommand is how a person makes a branch of a Twin that lives on Neon.
+// Under Branch it is made from the root: a Twin that has branches of its own
+// could not be reset to it.
+func (s Strategy) BranchCommand() string {
+	parent := "<the Twin's branch>"
+	if s == Branch {
+		parent = "<the root branch>"
+	}
+	return "neon branches create --name <yours> --parent " + parent
+}
+
 // Words says in a few words what kind of failure c is, without saying who is
 // to blame: "the source was not available".
 func (c Code) Words() string {

@@ -88,3 +88,15 @@ func TestWords(t *testing.T) {
 		}
 	}
 }
+
+func TestBranchCommand(t *testing.T) {
+	t.Parallel()
+	for s, want := range map[Strategy]string{
+		Swap:   "neon branches create --name <yours> --parent <the Twin's branch>",
+		Branch: "neon branches create --name <yours> --parent <the root branch>",
+	} {
+		if got := s.BranchCommand(); got != want {
+			t.Errorf("%s: %q, want %q", s, got, want)
+		}
+	}
+}

@@ -66,7 +66,7 @@ func newView(run twin.Run, places []store.Publication, events []store.Event, now
 		v.Facts = append(v.Facts, fact{Label: "Check on " + string(p.Role) + " commit", Value: twin.HumanSHA(p.SHA) + told(p)})
 	}
 	v.State, v.Class, v.Colour = state(run)
-	v.Title = fmt.Sprintf("%s: %s · Neon Twin / %s", v.State, v.Headline, v.Twin)
+	v.Title = v.Headline + " · Neon Twin / " + v.Twin
 	v.trouble(run)
 	v.doing(run, now)
 	v.phases(run, now)
@@ -148,6 +148,7 @@ func (v *view) doing(run twin.Run, now time.Time) {
 			{Label: "Database", Value: r.Database, Code: true},
 			{Label: "Published", Value: twin.HumanTime(r.PublishedAt)},
 			{Label: "Connection", Value: "The connection string is the one it always was."},
+			{Label: "A branch of it", Value: r.Publish.BranchCommand(), Code: true},
 		}
 	case run.State == twin.Running && run.At().Phase == twin.Load:
 		p := run.At()

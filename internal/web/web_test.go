@@ -25,6 +25,8 @@ var update = flag.Bool("update", false, "rewrite the golden files")
 
 var now = time.Date(2026, 11, 23, 14, 3, 20, 0, time.UTC)
 
+var _ Runs = store.Store{}
+
 // fakeRuns has one page for each key, as the store has.
 type fakeRuns struct {
 	runs  map[string]twin.Run
