@@ -140,9 +140,14 @@ func hostile(r *twin.Run) {
 	r.Report = report(1)
 	r.Report.Database = "`shop`"
 	r.Report.Tables = []twin.TableReport{
-		{Table: "public.\"a|b\"", Rows: 1}, {Table: "public.\"a\\|b\"", Rows: 2}, {Table: "public.\"`x` <img src=x>\"", Rows: 3},
-		{Table: "public.\"<script>alert(1)</script>\"", Rows: 4}, {Table: "public.\"@octocat\"", Rows: 5},
-		{Table: "public.\"two\n| lines\"", Rows: 6}, {Table: "public.\"\u202eevil\"", Rows: 7}, {Table: "", Rows: 8},
+		{Table: "public.\"a|b\"", Rows: 1},
+		{Table: "public.\"a\\|b\"", Rows: 2},
+		{Table: "public.\"`x` <img src=x>\"", Rows: 3},
+		{Table: "public.\"<script>alert(1)</script>\"", Rows: 4},
+		{Table: "public.\"@octocat\"", Rows: 5},
+		{Table: "public.\"two\n| lines\"", Rows: 6},
+		{Table: "public.\"\u202eevil\"", Rows: 7},
+		{Table: "", Rows: 8},
 	}
 	r.Report.Verified = []string{"[click](https://evil.example) www.evil.example @octocat/team <b>*bold*</b> `code` #1\n\n# Heading"}
 	r.Report.Hazards = []twin.Hazard{{ID: "x`y", Object: "@octocat `|", Message: "&lt;<!-- gone --> ~~struck~~ ![i](x)"}}
@@ -158,9 +163,16 @@ func show(c github.CheckRun) string {
 	}
 	s := ""
 	for _, line := range [][2]string{
-		{"name", c.Name}, {"head_sha", c.HeadSHA}, {"external_id", c.ExternalID}, {"details_url", c.DetailsURL},
-		{"status", c.Status}, {"conclusion", c.Conclusion}, {"started_at", stamp(c.StartedAt)},
-		{"completed_at", stamp(c.CompletedAt)}, {"title", c.Title}, {"text", c.Text},
+		{"name", c.Name},
+		{"head_sha", c.HeadSHA},
+		{"external_id", c.ExternalID},
+		{"details_url", c.DetailsURL},
+		{"status", c.Status},
+		{"conclusion", c.Conclusion},
+		{"started_at", stamp(c.StartedAt)},
+		{"completed_at", stamp(c.CompletedAt)},
+		{"title", c.Title},
+		{"text", c.Text},
 	} {
 		s += strings.TrimRight(line[0]+": "+line[1], " ") + "\n"
 	}

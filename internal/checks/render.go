@@ -24,7 +24,7 @@ type writer struct {
 	now  time.Time
 }
 
-func (w *writer) f(format string, args ...any) { fmt.Fprintf(w, format, args...) }
+func (w *writer) f(format string, args ...any) { fmt.Fprintf(&w.Builder, format, args...) }
 
 func (w *writer) queued() {
 	switch {

@@ -16,9 +16,11 @@ func TestHeadline(t *testing.T) {
 		"Starting, 0 % overall":                 {State: Running},
 		"Publishing, 98 % overall":              {State: Running, Phase: Publish},
 		"Copying 1 of 2 tables, 50.0 MB of 100 MB, 35 % overall": {State: Running, Progress: Progress{
-			Phase: Load, TablesDone: 1, TablesTotal: 2, BytesDone: 50_000_000, BytesTotal: 100_000_000}},
+			Phase: Load, TablesDone: 1, TablesTotal: 2, BytesDone: 50_000_000, BytesTotal: 100_000_000,
+		}},
 		"Building 1 of 4 indexes and keys, 70 % overall": {State: Running, Progress: Progress{
-			Phase: Index, IndexesDone: 1, IndexesTotal: 4}},
+			Phase: Index, IndexesDone: 1, IndexesTotal: 4,
+		}},
 		"Synced":                            {State: Succeeded},
 		"Synced: 1 table, 1.2 GB, 3 m 12 s": {State: Succeeded, Report: &Report{Tables: []TableReport{{Bytes: 1_200_000_000}}, Seconds: 192}},
 		"Refused: two columns have no rule": {State: Failed, Failure: Refuse("two columns have no rule", "")},
