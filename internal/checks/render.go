@@ -92,8 +92,8 @@ func (w *writer) succeeded() {
 	if !r.PublishedAt.IsZero() {
 		w.f("- Published: %s\n", twin.HumanTime(r.PublishedAt))
 	}
-	w.tables(*r)
 	w.phases(*r)
+	w.tables(*r)
 	w.verified(r.Verified)
 	w.hazards(r.Hazards)
 }
