@@ -1,0 +1,17 @@
+// Command twin is the operator's hand: it syncs a Twin, or says what a sync
+// would do, with the same engine as the service but without queue or GitHub.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}

@@ -1,0 +1,73 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"text/tabwriter"
+
+	"github.com/neontwin/neontwin/internal/clone"
+	"github.com/neontwin/neontwin/internal/twin"
+)
+
+func printReport(w io.Writer, r twin.Report) {
+	fmt.Fprintf(w, "Published %s: %d tables, %d rows, %s in %s\n", r.Database, len(r.Tables), r.Rows(), twin.HumanBytes(r.Bytes()), twin.HumanSeconds(r.Seconds))
+	fmt.Fprintf(w, "Snapshot of the source: %s (LSN %s), run %s\n", r.SnapshotAt.UTC().Format("2006-01-02 15:04:05 UTC"), r.SnapshotLSN, r.Run)
+	for _, v := range r.Verified {
+		fmt.Fprintln(w, "Verified: "+v)
+	}
+	printHazards(w, r.Hazards)
+}
+
+func printPlan(w io.Writer, p *clone.Plan) {
+	fmt.Fprintf(w, "A sync would copy %d tables, about %d rows and %s on the source's disk, and build %d indexes and keys.\n\n",
+		len(p.Steps), p.Rows(), twin.HumanBytes(p.Bytes()), p.Builds())
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(t, "table\trows, about\tsize\tparts\tformat\t")
+	for _, s := range p.Steps {
+		fmt.Fprintf(t, "%s\t%d\t%s\t%d\t%s\t\n", s.Table, s.Rows, twin.HumanBytes(s.Bytes), len(s.Parts), s.Format)
+	}
+	_ = t.Flush() // its errors are the writer's
+	fmt.Fprintf(w, "\nThen %d foreign keys, %d other definitions, %d sequences, %d statements for materialized views.\n",
+		len(p.ForeignKeys), len(p.After), len(p.Sequences), len(p.Refresh))
+	printHazards(w, p.Hazards)
+}
+
+func printHazards(w io.Writer, hazards []twin.Hazard) {
+	for _, h := range hazards {
+		word := "Note"
+		if h.Refuses {
+			word = "Refused"
+		}
+		fmt.Fprintf(w, "%s [%s]: %s\n", word, h.ID, h.Message)
+	}
+}
+
+// planJSON is what plan --json prints.
+type planJSON struct {
+	Mode      twin.Mode     `json:"mode"`
+	Rows      int64         `json:"rows_estimate"`
+	Bytes     int64         `json:"bytes_estimate"`
+	Indexes   int           `json:"indexes"`
+	Tables    []planTable   `json:"tables"`
+	Hazards   []twin.Hazard `json:"hazards"`
+	Forbidden bool          `json:"refused"`
+}
+
+type planTable struct {
+	Table  string       `json:"table"`
+	Rows   int64        `json:"rows_estimate"`
+	Bytes  int64        `json:"bytes_estimate"`
+	Parts  int          `json:"parts"`
+	Format clone.Format `json:"format"`
+}
+
+func planDocument(p *clone.Plan) planJSON {
+	out := planJSON{
+		Mode: p.Mode, Rows: p.Rows(), Bytes: p.Bytes(), Indexes: p.Builds(),
+		Tables: []planTable{}, Hazards: append([]twin.Hazard{}, p.Hazards...), Forbidden: len(p.Refused()) > 0,
+	}
+	for _, s := range p.Steps {
+		out.Tables = append(out.Tables, planTable{s.Table.String(), s.Rows, s.Bytes, len(s.Parts), s.Format})
+	}
+	return out
+}

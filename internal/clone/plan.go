@@ -1,0 +1,295 @@
+// Package clone turns a schema and a specification into a plan, which is plain
+// data, and runs it. There is one executor for all modes: what differs is what
+// a plan says of each table.
+package clone
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/neontwin/neontwin/internal/catalog"
+	"github.com/neontwin/neontwin/internal/pgtools"
+	"github.com/neontwin/neontwin/internal/twin"
+)
+
+// Plan is what a run will do, in the order in which it does it. It is made by
+// New, can be printed, and is not changed by Run.
+type Plan struct {
+	Mode twin.Mode
+	// Session is sent once to each connection that makes definitions.
+	Session string
+	// Before are the definitions that must stand before rows are loaded.
+	Before []Statement
+	// Steps fill the tables, the largest first.
+	Steps []Step
+	// Parents are the indexes and keys of partitioned tables. Their leaves'
+	// must be there first; they hold nothing themselves.
+	Parents []Statement
+	// ForeignKeys need the rows and keys of two tables each.
+	ForeignKeys []Statement
+	// After is all else: triggers, which must not fire while rows are loaded,
+	// rules, policies, late views, comments.
+	After []Statement
+	// Refresh fills materialized views and builds their indexes.
+	Refresh []Statement
+	// Analyze are relations that are no step but need statistics.
+	Analyze []catalog.Name
+	// Sequences are set to where the source's stand.
+	Sequences []catalog.Sequence
+	Hazards   []twin.Hazard
+}
+
+// Statement is one definition and what it makes, for progress and errors.
+type Statement struct {
+	What string // such as "INDEX public.orders_customer_idx"
+	SQL  string
+}
+
+// Step fills one table and builds what belongs to it alone.
+type Step struct {
+	OID     uint32
+	Table   catalog.Name
+	Columns []string // those that are copied, in order: generated ones are not
+	Format  Format
+	// Where restricts the rows. It is SQL of the source; empty means all rows.
+	Where string
+	// Keep is set where rows may be there already: an extension's own.
+	Keep bool
+	// Parts are copied side by side. There is at least one.
+	Parts []Part
+	// Keys, then Indexes, are made once all parts have landed. Keys need the
+	// table for themselves; indexes may be built side by side.
+	Keys, Indexes []Statement
+	// Rows and Bytes are the source's estimates.
+	Rows, Bytes int64
+}
+
+// Part is a range of a table's pages: from First up to Limit, which is not
+// included. A Limit of 0 means to the end, whatever was added meanwhile.
+type Part struct{ First, Limit int64 }
+
+// Target is what a plan must know of the server it will run on.
+type Target struct {
+	ServerVersion int // such as 170006
+	// Extensions are those that can be installed, with their default version.
+	Extensions map[string]string
+}
+
+// Options are the parts of a plan that aren't in the schema.
+type Options struct {
+	Mode twin.Mode
+	// Jobs is how many tables are loaded at once: it sizes the parts.
+	Jobs int
+	// Standby is set where the source is in recovery.
+	Standby bool
+}
+
+const (
+	// minPart is the size below which splitting a table doesn't pay.
+	minPart = 64 << 20
+	// tidRangeScan is the first version that finds a range of pages without
+	// reading the whole table.
+	tidRangeScan = 140000
+)
+
+// New makes the plan. The archive is a dump of the same schema under the same
+// snapshot. It fails where the two don't fit together.
+func New(s *catalog.Schema, a *pgtools.Archive, target Target, o Options) (*Plan, error) {
+	p := &Plan{Mode: o.Mode, Session: a.Session(), Sequences: s.Sequences, Hazards: Check(s, target, o)}
+	stages, skipped := a.Stages()
+	p.Hazards = append(p.Hazards, skippedHazards(skipped)...)
+	p.Before = statements(stages[pgtools.Pre])
+
+	var total int64
+	for _, t := range s.Tables {
+		total += t.Bytes
+	}
+	steps := make(map[uint32]*Step, len(s.Tables))
+	for _, t := range s.Tables {
+		step := newStep(t, s, max(minPart, total/int64(4*max(o.Jobs, 1))))
+		steps[t.OID] = &step
+	}
+	tables := make(map[int]uint32) // dump id -> OID
+	for _, e := range a.Entries {
+		if e.Desc == "TABLE" {
+			tables[e.DumpID] = e.OID
+		}
+	}
+	for _, e := range stages[pgtools.Index] {
+		step := steps[tableOf(e, tables)]
+		switch {
+		case step == nil:
+			p.Parents = append(p.Parents, statement(e))
+		case e.Desc == "INDEX":
+			step.Indexes = append(step.Indexes, statement(e))
+		default:
+			step.Keys = append(step.Keys, statement(e))
+		}
+	}
+	p.Parents = append(p.Parents, statements(stages[pgtools.Attach])...)
+	p.ForeignKeys = statements(stages[pgtools.ForeignKey])
+	p.After = statements(stages[pgtools.Final])
+	p.Refresh = append(statements(stages[pgtools.Refresh]), statements(stages[pgtools.MatViewIndex])...)
+
+	for _, step := range steps {
+		p.Steps = append(p.Steps, *step)
+	}
+	slices.SortFunc(p.Steps, func(a, b Step) int {
+		return cmp.Or(cmp.Compare(b.Bytes, a.Bytes), cmp.Compare(a.Table.SQL(), b.Table.SQL()))
+	})
+	for _, parent := range s.Parents {
+		p.Analyze = append(p.Analyze, parent.Name)
+	}
+	for _, view := range s.MatViews {
+		if view.Populated {
+			p.Analyze = append(p.Analyze, view.Name)
+		}
+	}
+	return p, nil
+}
+
+// tableOf finds the table that an index or constraint belongs to, 0 if none
+// of the archive's.
+func tableOf(e pgtools.Entry, tables map[int]uint32) uint32 {
+	for _, id := range e.Dependencies {
+		if oid, ok := tables[id]; ok {
+			return oid
+		}
+	}
+	return 0
+}
+
+func newStep(t catalog.Table, s *catalog.Schema, partBytes int64) Step {
+	step := Step{
+		OID: t.OID, Table: t.Name, Format: format(t, s.Types), Keep: t.Extension != "",
+		Where: strings.TrimSpace(t.Condition), Rows: int64(max(t.Rows, 0)), Bytes: t.Bytes,
+	}
+	// Extensions write their condition with the keyword.
+	if len(step.Where) >= 6 && strings.EqualFold(step.Where[:6], "where ") {
+		step.Where = step.Where[6:]
+	}
+	for _, c := range t.Columns {
+		if c.Generated == "" {
+			step.Columns = append(step.Columns, c.Name)
+		}
+	}
+	n := int64(1)
+	if s.ServerVersion >= tidRangeScan && t.Pages > 0 {
+		n = max(1, (t.Bytes+partBytes-1)/partBytes)
+	}
+	for i := range n {
+		step.Parts = append(step.Parts, Part{First: t.Pages * i / n, Limit: t.Pages * (i + 1) / n})
+	}
+	step.Parts[n-1].Limit = 0
+	return step
+}
+
+func statements(entries []pgtools.Entry) []Statement {
+	out := make([]Statement, 0, len(entries))
+	for _, e := range entries {
+		if strings.TrimSpace(e.Defn) != "" {
+			out = append(out, statement(e))
+		}
+	}
+	return out
+}
+
+func statement(e pgtools.Entry) Statement {
+	what := e.Desc + " "
+	if e.Namespace != "" {
+		what += e.Namespace + "."
+	}
+	return Statement{What: what + e.Tag, SQL: e.Defn}
+}
+
+// Refused lists the hazards that forbid the run.
+func (p *Plan) Refused() []twin.Hazard { return Refusing(p.Hazards) }
+
+// Refusing picks the hazards that forbid a run.
+func Refusing(hazards []twin.Hazard) []twin.Hazard {
+	var out []twin.Hazard
+	for _, h := range hazards {
+		if h.Refuses {
+			out = append(out, h)
+		}
+	}
+	return out
+}
+
+// Rows is the estimate of all rows that will be copied.
+func (p *Plan) Rows() (n int64) {
+	for _, s := range p.Steps {
+		n += s.Rows
+	}
+	return n
+}
+
+// Bytes is the size of all tables that will be copied, on the source's disk.
+func (p *Plan) Bytes() (n int64) {
+	for _, s := range p.Steps {
+		n += s.Bytes
+	}
+	return n
+}
+
+// Builds counts the keys and indexes to build.
+func (p *Plan) Builds() int {
+	n := len(p.Parents)
+	for _, s := range p.Steps {
+		n += len(s.Keys) + len(s.Indexes)
+	}
+	return n
+}
+
+// out is the COPY of one part on the source.
+func (s *Step) out(part Part) string {
+	var where []string
+	if part.First > 0 {
+		where = append(where, fmt.Sprintf("ctid >= '(%d,0)'", part.First))
+	}
+	if part.Limit > 0 {
+		where = append(where, fmt.Sprintf("ctid < '(%d,0)'", part.Limit))
+	}
+	if s.Where != "" {
+		where = append(where, "("+s.Where+")")
+	}
+	sql := "COPY (SELECT " + s.list() + " FROM ONLY " + s.Table.SQL()
+	if len(where) > 0 {
+		sql += " WHERE " + strings.Join(where, " AND ")
+	}
+	return sql + ") TO STDOUT (FORMAT " + string(s.Format) + ")"
+}
+
+// in is the COPY of one part on the target. A table of a single part is
+// emptied in the same message, which makes FREEZE legal: its rows need no
+// second write later.
+func (s *Step) in() string {
+	table := s.Table.SQL()
+	columns := ""
+	if len(s.Columns) > 0 {
+		columns = " (" + s.list() + ")"
+	}
+	if s.Keep || len(s.Parts) > 1 {
+		return "COPY " + table + columns + " FROM STDIN (FORMAT " + string(s.Format) + ")"
+	}
+	return "TRUNCATE ONLY " + table + "; COPY " + table + columns + " FROM STDIN (FORMAT " + string(s.Format) + ", FREEZE)"
+}
+
+func (s *Step) list() string {
+	quoted := make([]string, len(s.Columns))
+	for i, c := range s.Columns {
+		quoted[i] = catalog.Ident(c)
+	}
+	return strings.Join(quoted, ", ")
+}
+
+// count is the statement that counts what the step copies, on either side.
+func (s *Step) count() string {
+	sql := "SELECT count(*) FROM ONLY " + s.Table.SQL()
+	if s.Where != "" {
+		sql += " WHERE " + s.Where
+	}
+	return sql
+}

@@ -1,0 +1,207 @@
+package refresh
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/neontwin/neontwin/internal/catalog"
+	"github.com/neontwin/neontwin/internal/pgcopy"
+	"github.com/neontwin/neontwin/internal/pgtools"
+	"github.com/neontwin/neontwin/internal/twin"
+)
+
+// heritage is what a generation takes over from the one before it and a dump
+// of the source does not hold: who owns and may use what, and the settings of
+// the database. Tests of applications rely on it.
+type heritage struct {
+	// database are statements on the database itself; %s is its quoted name.
+	database []string
+	// objects are statements inside the database, on what exists in both.
+	objects []string
+}
+
+// inherit collects what the current generation of the Twin has.
+func (t *target) inherit(ctx context.Context, tools pgtools.Tools, source *pgtools.Archive) (heritage, error) {
+	var h heritage
+	var err error
+	if h.database, err = databaseState(ctx, t.conn, t.name); err != nil {
+		return h, &targetError{"read the Twin's settings", err}
+	}
+	old, err := tools.Dump(ctx, t.url, pgtools.DumpOptions{ACL: true, ExcludeSchemas: []string{markSchema}})
+	if err != nil {
+		return h, err
+	}
+	var me string
+	if err := t.conn.QueryRow(ctx, "SELECT current_user").Scan(&me); err != nil {
+		return h, &targetError{"read the role's name", err}
+	}
+	h.objects = inheritObjects(old, source, me)
+	return h, nil
+}
+
+// inheritObjects picks from the old generation's dump the owners, grants and
+// default privileges of what the source has too. Objects that belong to me
+// already are left alone.
+func inheritObjects(old, source *pgtools.Archive, me string) []string {
+	exists := make(map[pgtools.Key]bool, len(source.Entries))
+	for _, e := range source.Entries {
+		exists[e.Key()] = true
+	}
+	gone := make(map[int]bool) // by the old dump's ids
+	var owners, grants []string
+	for _, e := range old.Entries {
+		if e.Desc == "ACL" || e.Desc == "DEFAULT ACL" {
+			continue
+		}
+		identity := pgtools.Identity(e)
+		if !exists[e.Key()] {
+			gone[e.DumpID] = true
+		} else if identity != "" && e.Owner != "" && e.Owner != me {
+			owners = append(owners, "ALTER "+identity+" OWNER TO "+catalog.Ident(e.Owner))
+		}
+	}
+	for _, e := range old.Entries {
+		if e.Desc != "ACL" && e.Desc != "DEFAULT ACL" {
+			continue
+		}
+		of := false
+		for _, id := range e.Dependencies {
+			of = of || gone[id]
+		}
+		if !of {
+			grants = append(grants, e.Defn)
+		}
+	}
+	return append(owners, grants...)
+}
+
+// databaseState gives the statements that give another database this one's
+// owner, grants, connection limit and settings, those for single roles included.
+func databaseState(ctx context.Context, conn *pgx.Conn, database string) ([]string, error) {
+	var owner string
+	var limit int
+	var hasACL bool
+	err := conn.QueryRow(ctx, `SELECT pg_catalog.pg_get_userbyid(datdba), datconnlimit, datacl IS NOT NULL FROM pg_catalog.pg_database WHERE datname = $1`, database).
+		Scan(&owner, &limit, &hasACL)
+	if err != nil {
+		return nil, err
+	}
+	out, err := settings(ctx, conn, database, true)
+	if err != nil {
+		return nil, err
+	}
+	if limit >= 0 {
+		out = append(out, fmt.Sprintf("ALTER DATABASE %%s CONNECTION LIMIT %d", limit))
+	}
+	if hasACL {
+		out = append(out, "REVOKE ALL ON DATABASE %s FROM PUBLIC")
+		rows, err := conn.Query(ctx, `SELECT CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_catalog.pg_get_userbyid(a.grantee)) END, a.privilege_type, a.is_grantable
+			FROM pg_catalog.pg_database d, pg_catalog.aclexplode(d.datacl) a WHERE d.datname = $1 AND a.grantee <> d.datdba`, database)
+		if err != nil {
+			return nil, err
+		}
+		var grantee, privilege string
+		var grantable bool
+		_, err = pgx.ForEachRow(rows, []any{&grantee, &privilege, &grantable}, func() error {
+			sql := "GRANT " + privilege + " ON DATABASE %s TO " + escape(grantee)
+			if grantable {
+				sql += " WITH GRANT OPTION"
+			}
+			out = append(out, sql)
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	// Last: afterwards the database may not be ours to change.
+	return append(out, "ALTER DATABASE %s OWNER TO "+escape(catalog.Ident(owner))), nil
+}
+
+// listSettings hold lists of names: their stored value is quoted already.
+var listSettings = map[string]bool{
+	"search_path": true, "temp_tablespaces": true, "local_preload_libraries": true,
+	"session_preload_libraries": true, "shared_preload_libraries": true,
+}
+
+// settings gives the statements for the settings of a database, with roles
+// also for those that hold for one role in it.
+func settings(ctx context.Context, conn *pgx.Conn, database string, roles bool) ([]string, error) {
+	rows, err := conn.Query(ctx, `SELECT coalesce(pg_catalog.quote_ident(r.rolname), ''), s.setting
+		FROM pg_catalog.pg_db_role_setting c JOIN pg_catalog.pg_database d ON d.oid = c.setdatabase
+		LEFT JOIN pg_catalog.pg_roles r ON r.oid = c.setrole, pg_catalog.unnest(c.setconfig) s(setting)
+		WHERE d.datname = $1 AND ($2 OR c.setrole = 0) ORDER BY 1, 2`, database, roles)
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	var role, setting string
+	_, err = pgx.ForEachRow(rows, []any{&role, &setting}, func() error {
+		name, value, _ := strings.Cut(setting, "=")
+		if !listSettings[strings.ToLower(name)] {
+			value = pgcopy.Literal(value)
+		} else if value == "" {
+			value = "''"
+		}
+		alter := "ALTER DATABASE %s SET "
+		if role != "" {
+			alter = "ALTER ROLE " + escape(role) + " IN DATABASE %s SET "
+		}
+		out = append(out, alter+escape(catalog.Ident(strings.Split(name, ".")...))+" TO "+escape(value))
+		return nil
+	})
+	return out, err
+}
+
+// escape keeps a text from being taken for a place to fill.
+func escape(s string) string { return strings.ReplaceAll(s, "%", "%%") }
+
+// HazardNotInherited names what could not be carried over.
+const HazardNotInherited = "not_carried_over"
+
+// pass gives a loaded database its heritage. What can't be passed on, because
+// our role may not or a role is gone, is a hazard: the data is good.
+func (t *target) pass(ctx context.Context, database string, h heritage) ([]twin.Hazard, error) {
+	var failed []string
+	conn, err := pgcopy.Connect(ctx, t.in(database), t.app, 15*time.Second)
+	if err != nil {
+		return nil, &targetError{"connect to the new generation", err}
+	}
+	defer closeConn(conn)
+	for _, sql := range h.objects {
+		if _, err := conn.PgConn().Exec(ctx, sql).ReadAll(); err != nil {
+			failed = append(failed, firstLine(sql))
+		}
+	}
+	for _, format := range h.database {
+		sql := fmt.Sprintf(format, catalog.Ident(database))
+		if _, err := t.conn.Exec(ctx, sql); err != nil {
+			failed = append(failed, fmt.Sprintf(format, catalog.Ident(t.name)))
+		}
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if t.conn.IsClosed() || conn.IsClosed() {
+		return nil, &targetError{"carry grants over", pgx.ErrTxClosed}
+	}
+	var hazards []twin.Hazard
+	for _, sql := range failed[:min(len(failed), 20)] {
+		hazards = append(hazards, twin.Hazard{
+			ID: HazardNotInherited, Object: sql,
+			Message: "could not be carried over from the generation before: the Twin's role may not do it",
+		})
+	}
+	return hazards, nil
+}
+
+// firstLine is enough of a statement to name it. Settings may hold secrets, so
+// a value is cut off.
+func firstLine(sql string) string {
+	line, _, _ := strings.Cut(strings.TrimSpace(sql), "\n")
+	return strings.TrimSuffix(line, ";")
+}

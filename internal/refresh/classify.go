@@ -1,0 +1,172 @@
+package refresh
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/neontwin/neontwin/internal/clone"
+	"github.com/neontwin/neontwin/internal/pgcopy"
+	"github.com/neontwin/neontwin/internal/pgtools"
+	"github.com/neontwin/neontwin/internal/twin"
+)
+
+// sourceError is an error of the source's server, and what was being done.
+type sourceError struct {
+	doing string
+	err   error
+}
+
+func (e *sourceError) Error() string { return e.doing + ": " + e.err.Error() }
+func (e *sourceError) Unwrap() error { return e.err }
+
+// refusal turns hazards that forbid a run into the failure that says so.
+func refusal(hazards []twin.Hazard) *twin.Failure {
+	shown := make([]string, 0, 5)
+	for _, h := range hazards[:min(len(hazards), 5)] {
+		shown = append(shown, h.Message)
+	}
+	message := strings.Join(shown, "; ")
+	if n := len(hazards) - len(shown); n > 0 {
+		message += fmt.Sprintf("; and %d more", n)
+	}
+	return twin.Refuse(message, "mend what is named, then sync again")
+}
+
+func configFailure(message, next string) *twin.Failure {
+	return &twin.Failure{Code: twin.CodeConfig, Message: message, Next: next}
+}
+
+// classify makes of any error what a person may read. The texts of servers
+// stay in the cause, for the log: they quote rows.
+func (s *sync) classify(ctx context.Context, err error) error {
+	phase := s.track.Phase()
+	var f *twin.Failure
+	switch {
+	case errors.As(err, &f):
+		if f.Phase == "" {
+			f.Phase = phase
+		}
+		return err
+	case errors.Is(err, twin.ErrLeaseLost), ctx.Err() != nil && errors.Is(context.Cause(ctx), twin.ErrLeaseLost):
+		return err
+	case ctx.Err() != nil:
+		f = &twin.Failure{Code: twin.CodeInterrupted, Retry: true, Message: "the sync was interrupted", Next: "sync again"}
+	case errors.Is(err, pgcopy.ErrGaveWay):
+		f = &twin.Failure{
+			Code: twin.CodeYielded, Retry: true,
+			Message: "the sync gave way: a session on the source waited for a table that was being copied",
+			Next:    "it runs again later; schedule it apart from migrations and maintenance",
+		}
+	default:
+		f = describe(err)
+	}
+	f.Phase, f.Cause = phase, err
+	return f
+}
+
+// describe finds the class of an error by who raised it.
+func describe(err error) *twin.Failure {
+	var mismatch *clone.MismatchError
+	var tooOld *pgtools.TooOldError
+	var dump *pgtools.DumpError
+	var step *clone.Error
+	var source *sourceError
+	var target *targetError
+	switch {
+	case errors.As(err, &mismatch):
+		return &twin.Failure{
+			Code: twin.CodeVerify, Message: "the copy differs from the source: " + mismatch.Error(),
+			Next: "nothing was published; report this as a defect with the names above",
+		}
+	case errors.As(err, &tooOld):
+		return configFailure(tooOld.Error(), "install the client where the service runs")
+	case errors.As(err, &dump):
+		return describeDump(dump)
+	case errors.As(err, &step):
+		return describeServer(err, step.Source, "at "+step.Object)
+	case errors.As(err, &source):
+		return describeServer(err, true, "to "+source.doing)
+	case errors.As(err, &target):
+		return describeServer(err, false, "to "+target.doing)
+	}
+	return twin.AsFailure(err)
+}
+
+// describeServer says what one of the two servers refused.
+func describeServer(err error, source bool, where string) *twin.Failure {
+	side, code := "target", twin.CodeTarget
+	if source {
+		side, code = "source", twin.CodeSource
+	}
+	f := &twin.Failure{Code: code, Retry: pgcopy.Transient(err)}
+	var pg *pgconn.PgError
+	switch {
+	case errors.Is(err, pgcopy.ErrRowsLost):
+		f.Code, f.Message, f.Next = twin.CodeData, "rows were lost on the way "+where, "sync again; report it if it happens twice"
+	case !errors.As(err, &pg):
+		f.Retry = true
+		f.Message = fmt.Sprintf("the %s could not be reached, or the connection was lost, %s", side, where)
+		f.Next = fmt.Sprintf("check that the %s runs and lets this service in", side)
+	case strings.HasPrefix(pg.Code, "28"), pg.Code == "3D000":
+		f.Message = fmt.Sprintf("the %s refused the login (SQLSTATE %s)", side, pg.Code)
+		f.Next = fmt.Sprintf("check user, password and database in the %s's URL", side)
+	case pg.Code == "42501":
+		f.Code = twin.CodePermission
+		f.Message = fmt.Sprintf("the %s's role lacks a privilege %s", side, where)
+		f.Next = fmt.Sprintf("grant it to the role in the %s's URL; the service's log has the server's words", side)
+	case strings.HasPrefix(pg.Code, "53"):
+		f.Code, f.Retry = twin.CodeCapacity, pg.Code == "53300"
+		f.Message = fmt.Sprintf("the %s has no room left %s (SQLSTATE %s)", side, where, pg.Code)
+		f.Next = fmt.Sprintf("give the %s more disk, memory or connections, then sync again", side)
+	case f.Retry:
+		f.Message = fmt.Sprintf("the %s went away or was too busy %s (SQLSTATE %s)", side, where, pg.Code)
+		f.Next = "it is tried again; check the server if it stays so"
+	case strings.HasPrefix(pg.Code, "22"), strings.HasPrefix(pg.Code, "23"):
+		f.Code = twin.CodeData
+		f.Message = fmt.Sprintf("the %s did not accept the data %s (SQLSTATE %s)", side, where, pg.Code)
+		f.Next = "the source holds rows that break its own rules there; the service's log has the server's words"
+	default:
+		f.Code = twin.CodeSchema
+		f.Message = fmt.Sprintf("the %s did not accept a statement %s (SQLSTATE %s)", side, where, pg.Code)
+		f.Next = "the service's log has the server's words"
+	}
+	return f
+}
+
+func describeDump(e *pgtools.DumpError) *twin.Failure {
+	f := &twin.Failure{Code: twin.CodeSource, Message: "pg_dump could not read the schema", Next: "the service's log has its words"}
+	of := ""
+	if e.Object != "" {
+		of = " of " + e.Object
+	}
+	switch e.Kind {
+	case pgtools.KindVersion:
+		f.Code = twin.CodeConfig
+		f.Message = fmt.Sprintf("pg_dump %s can't read a server of version %s", e.Tool, e.Server)
+		f.Next = "install a client at least as new as the server where the service runs"
+	case pgtools.KindPermission:
+		f.Code = twin.CodePermission
+		f.Message = "the role may not read the definition" + of
+		f.Next = "grant it SELECT there, and USAGE on the schema"
+	case pgtools.KindLock:
+		f.Retry = true
+		f.Message = "a lock" + of + " did not come in time"
+		f.Next = "it is tried again; schedule syncs apart from migrations"
+	case pgtools.KindConnection, pgtools.KindSnapshot:
+		f.Retry = true
+		f.Message = "the connection was lost while the schema was read"
+		f.Next = "it is tried again; check the server if it stays so"
+	case pgtools.KindLogin:
+		f.Message, f.Next = "the server refused pg_dump's login", "check user, password and database in the URL"
+	case pgtools.KindLocks:
+		f.Code = twin.CodeCapacity
+		f.Message = "the server's lock table is too small for so many tables"
+		f.Next = "raise max_locks_per_transaction there"
+	case pgtools.KindArchive, pgtools.KindOther:
+	}
+	return f
+}

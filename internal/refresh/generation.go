@@ -1,0 +1,53 @@
+package refresh
+
+import (
+	"context"
+	"time"
+
+	"github.com/neontwin/neontwin/internal/pgcopy"
+	"github.com/neontwin/neontwin/internal/twin"
+)
+
+// markSchema is the schema of our mark in every generation. Whoever compares
+// a Twin with its source leaves it out.
+const markSchema = "neontwin"
+
+// generation is the row that a generation carries: where it comes from.
+type generation struct {
+	// Run is the service's number of the run, Token the attempt's; on the
+	// command line they are the same.
+	Run, Token  string
+	Commit      string
+	Mode        twin.Mode
+	Snapshot    pgcopy.Snapshot
+	PublishedAt time.Time
+	// Target is what the generation is published as: a copy of it elsewhere
+	// is no Twin of ours.
+	Target identity
+}
+
+// writeMark puts the row into a loaded database.
+func writeMark(ctx context.Context, url, app string, g generation) error {
+	conn, err := pgcopy.Connect(ctx, url, app, 15*time.Second)
+	if err != nil {
+		return &targetError{"connect to the new generation", err}
+	}
+	defer closeConn(conn)
+	const ddl = `CREATE SCHEMA neontwin;
+		COMMENT ON SCHEMA neontwin IS 'Where this Twin comes from; written by neontwin.';
+		CREATE TABLE neontwin.generation (
+			run text NOT NULL, token text NOT NULL, commit_sha text NOT NULL, mode text NOT NULL,
+			snapshot_at timestamptz NOT NULL, snapshot_lsn pg_lsn NOT NULL, published_at timestamptz NOT NULL,
+			system_identifier text NOT NULL, database text NOT NULL);
+		GRANT USAGE ON SCHEMA neontwin TO PUBLIC;
+		GRANT SELECT ON neontwin.generation TO PUBLIC;`
+	if _, err := conn.PgConn().Exec(ctx, ddl).ReadAll(); err != nil {
+		return &targetError{"mark the new generation", err}
+	}
+	_, err = conn.Exec(ctx, `INSERT INTO neontwin.generation VALUES ($1, $2, $3, $4, $5, $6::text::pg_lsn, $7, $8, $9)`,
+		g.Run, g.Token, g.Commit, string(g.Mode), g.Snapshot.At, g.Snapshot.LSN, g.PublishedAt, g.Target.System, g.Target.Database)
+	if err != nil {
+		return &targetError{"mark the new generation", err}
+	}
+	return nil
+}

@@ -1,0 +1,470 @@
+// Package refresh is the use case of one sync: it looks at both sides, plans,
+// loads a generation, verifies it and publishes it, and leaves nothing behind
+// when it fails. Until the moment of publishing the Twin serves the generation
+// before.
+package refresh
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/neontwin/neontwin/internal/catalog"
+	"github.com/neontwin/neontwin/internal/clone"
+	"github.com/neontwin/neontwin/internal/pgcopy"
+	"github.com/neontwin/neontwin/internal/pgtools"
+	"github.com/neontwin/neontwin/internal/twin"
+)
+
+// Job says what to sync. Its addresses are resolved and hold passwords.
+type Job struct {
+	Source, Target string
+	Mode           twin.Mode
+	Publish        twin.Strategy
+	// Adopt allows a target that holds tables but not our mark.
+	Adopt bool
+	// Jobs is how many tables are copied at once; 0 chooses.
+	Jobs int
+	// Run and Commit are noted in the generation.
+	Run, Commit string
+	// Exclusive is set where nothing else of the service can hold the target.
+	Exclusive bool
+	// Between, if set, is put into each table's stream. For tests.
+	Between func(table catalog.Name, w io.Writer) io.WriteCloser
+}
+
+// defaultJobs suits a small compute: two cores copy, two build.
+const defaultJobs = 4
+
+// servicePrefix starts the names of the service's sessions on both servers;
+// commandPrefix those of the command line.
+const (
+	servicePrefix = "neontwin-run/"
+	commandPrefix = "neontwin/"
+)
+
+// Refresher syncs Twins.
+type Refresher struct {
+	// ToolsDir is where pg_dump is; empty means the newest of the machine.
+	ToolsDir string
+	Logger   *slog.Logger
+}
+
+// sync is one sync under way.
+type sync struct {
+	*Refresher
+	Job
+	lease twin.Lease
+	log   *slog.Logger
+	app   string
+	track *clone.Tracker
+
+	target *target
+	holder *pgcopy.Holder
+	source identity
+	// hasPublic is false where the source has no schema public; a new database
+	// always has one. sourceSettings are the source's, for a first generation.
+	hasPublic      bool
+	sourceSettings []string
+	schema         *catalog.Schema
+	archive        *pgtools.Archive
+	tools          pgtools.Tools
+	plan           *clone.Plan
+	hazards        []twin.Hazard
+	heritage       heritage
+	// next is the database being loaded, once it exists.
+	next string
+}
+
+// Sync makes the Twin a fresh copy. It returns nil only after the new
+// generation serves. Any error is, or wraps, a *twin.Failure; under the swap
+// strategy the Twin then serves what it served before.
+func (r *Refresher) Sync(ctx context.Context, job Job, lease twin.Lease) (twin.Report, error) {
+	s, err := r.begin(job, lease)
+	if err != nil {
+		return twin.Report{}, err
+	}
+	defer s.end()
+	began := time.Now()
+	report, err := s.run(ctx)
+	if err != nil {
+		err = s.classify(ctx, err)
+		s.cleanUp(ctx)
+		return twin.Report{}, err
+	}
+	report.Seconds = time.Since(began).Seconds()
+	return report, nil
+}
+
+// Plan says what Sync would do, and changes nothing.
+func (r *Refresher) Plan(ctx context.Context, job Job) (*clone.Plan, error) {
+	s, err := r.begin(job, idle{})
+	if err != nil {
+		return nil, err
+	}
+	defer s.end()
+	if err := s.preflight(ctx); err != nil {
+		return nil, s.classify(ctx, err)
+	}
+	s.plan.Hazards = append(s.hazards, s.plan.Hazards...)
+	return s.plan, nil
+}
+
+// idle is the lease of somebody who only looks.
+type idle struct{}
+
+func (idle) Token() string               { return "plan" }
+func (idle) Progress(twin.Progress)      {}
+func (idle) Check(context.Context) error { return nil }
+
+func (r *Refresher) begin(job Job, lease twin.Lease) (*sync, error) {
+	if job.Jobs <= 0 {
+		job.Jobs = defaultJobs
+	}
+	if job.Mode == "" {
+		job.Mode = twin.Full
+	}
+	if job.Publish == "" {
+		job.Publish = twin.Swap
+	}
+	if job.Publish != twin.Swap && job.Publish != twin.InPlace {
+		return nil, twin.Refuse(fmt.Sprintf("this version of neontwin can't publish by %s", job.Publish), "use publish: swap")
+	}
+	prefix := commandPrefix
+	if job.Exclusive {
+		prefix = servicePrefix
+	}
+	s := &sync{Refresher: r, Job: job, lease: lease, app: prefix + lease.Token(), track: clone.NewTracker(lease.Progress)}
+	s.log = r.Logger.With(slog.String("token", lease.Token()))
+	return s, nil
+}
+
+// end lets go of both servers.
+func (s *sync) end() {
+	if s.holder != nil {
+		s.holder.Close()
+	}
+	if s.target != nil {
+		s.target.close()
+	}
+}
+
+func (s *sync) run(ctx context.Context) (twin.Report, error) {
+	if err := s.preflight(ctx); err != nil {
+		return twin.Report{}, err
+	}
+	if refused := clone.Refusing(append(s.hazards, s.plan.Hazards...)); len(refused) > 0 {
+		return twin.Report{}, refusal(refused)
+	}
+	// All reading happens under the holder's context: it ends with the snapshot.
+	reading := s.holder.Context()
+	env, err := s.prepare(reading)
+	if err != nil {
+		return twin.Report{}, s.whyEnded(reading, err)
+	}
+	tables, err := s.plan.Run(reading, env)
+	if err != nil {
+		return twin.Report{}, s.whyEnded(reading, err)
+	}
+	verified, err := s.plan.Verify(reading, env)
+	if err != nil {
+		return twin.Report{}, s.whyEnded(reading, err)
+	}
+	snapshot := s.holder.Snapshot
+	s.holder.Close() // production is done with
+	publishedAt, err := s.publish(ctx, snapshot)
+	if err != nil {
+		return twin.Report{}, err
+	}
+	return twin.Report{
+		Run: s.lease.Token(), Mode: s.Mode, Publish: s.Publish, Database: s.target.name,
+		SnapshotAt: snapshot.At, SnapshotLSN: snapshot.LSN, PublishedAt: publishedAt,
+		Tables: tables, Phases: s.track.Finish(), Hazards: append(s.hazards, s.plan.Hazards...), Verified: verified,
+	}, nil
+}
+
+// whyEnded prefers the reason for which the snapshot ended to what its end did
+// to whoever was reading.
+func (s *sync) whyEnded(reading context.Context, err error) error {
+	if cause := context.Cause(reading); cause != nil && !errors.Is(cause, context.Canceled) {
+		return fmt.Errorf("%w: %w", cause, err)
+	}
+	return err
+}
+
+// preflight looks at both sides and makes the plan. It holds the target and
+// the source's snapshot when it returns, and has changed nothing.
+func (s *sync) preflight(ctx context.Context) error {
+	s.track.Begin(twin.Preflight)
+	for side, address := range map[string]string{"source": s.Source, "target": s.Job.Target} {
+		if err := checkAddress(side, address); err != nil {
+			return err
+		}
+	}
+	var err error
+	if s.target, err = openTarget(ctx, s.Job.Target, s.app, s.Exclusive); err != nil {
+		return err
+	}
+	standby, err := s.lookAtSource(ctx)
+	if err != nil {
+		return err
+	}
+	if s.source.System == s.target.system && s.source.Database == s.target.name {
+		return twin.Refuse("the target is the source itself", "name another database as the target; a sync would replace production")
+	}
+	if !s.target.before.ours() && !s.Adopt {
+		return twin.Refuse(
+			fmt.Sprintf("the database %s holds %d tables, views or sequences and was not made by neontwin", catalog.Ident(s.target.name), s.target.before.Relations),
+			"a sync would replace it: name another database, or allow it with --adopt (adopt: true for a target in the operator's file)")
+	}
+	if s.holder, err = pgcopy.Hold(ctx, s.Source, s.app, lockable, 30*time.Second); err != nil {
+		return &sourceError{"take a snapshot of the source", err}
+	}
+	reading := s.holder.Context()
+	if err := s.makePlan(reading, standby); err != nil {
+		return s.whyEnded(reading, err)
+	}
+	return nil
+}
+
+func (s *sync) makePlan(ctx context.Context, standby bool) error {
+	conn, err := pgcopy.Reader(ctx, s.Source, s.app, s.holder.Snapshot.ID)
+	if err != nil {
+		return &sourceError{"connect to the source", err}
+	}
+	defer closeConn(conn)
+	if s.schema, err = catalog.Read(ctx, conn); err != nil {
+		return &sourceError{"read the source's catalog", err}
+	}
+	extensions, err := s.target.extensions(ctx)
+	if err != nil {
+		return err
+	}
+	on := clone.Target{ServerVersion: s.target.server, Extensions: extensions}
+	options := clone.Options{Mode: s.Mode, Jobs: s.Jobs, Standby: standby}
+	// One table that can't be read makes pg_dump fail as a whole, with a worse
+	// message than ours.
+	if refused := clone.Refusing(clone.Check(s.schema, on, options)); len(refused) > 0 {
+		return refusal(refused)
+	}
+	if s.tools, err = pgtools.Find(ctx, max(s.schema.ServerVersion, s.target.server)/10000, s.ToolsDir); err != nil {
+		return err
+	}
+	s.archive, err = s.tools.Dump(ctx, withApp(s.Source, s.app), pgtools.DumpOptions{Snapshot: s.holder.Snapshot.ID, ExcludeSchemas: []string{markSchema}})
+	if err != nil {
+		return err
+	}
+	s.plan, err = clone.New(s.schema, s.archive, on, options)
+	return err
+}
+
+// lookAtSource identifies the source.
+func (s *sync) lookAtSource(ctx context.Context) (standby bool, err error) {
+	conn, err := pgcopy.Connect(ctx, s.Source, s.app, 30*time.Second)
+	if err != nil {
+		return false, &sourceError{"connect to the source", err}
+	}
+	defer closeConn(conn)
+	err = conn.QueryRow(ctx, `SELECT system_identifier::text, current_database(), pg_is_in_recovery(),
+		EXISTS (SELECT 1 FROM pg_namespace WHERE nspname = 'public') FROM pg_control_system()`).
+		Scan(&s.source.System, &s.source.Database, &standby, &s.hasPublic)
+	if err == nil {
+		s.sourceSettings, err = settings(ctx, conn, s.source.Database, false)
+	}
+	if err != nil {
+		return false, &sourceError{"identify the source", err}
+	}
+	return standby, nil
+}
+
+// lockable names what is read, for the holder to lock.
+func lockable(ctx context.Context, conn *pgx.Conn) ([]string, error) {
+	names, err := catalog.Lockable(ctx, conn)
+	if err != nil {
+		return nil, err
+	}
+	quoted := make([]string, len(names))
+	for i, n := range names {
+		quoted[i] = n.SQL()
+	}
+	return quoted, nil
+}
+
+// prepare makes the database that will be loaded.
+func (s *sync) prepare(ctx context.Context) (clone.Env, error) {
+	s.track.Begin(twin.Prepare)
+	if err := s.target.sweep(ctx); err != nil {
+		return clone.Env{}, err
+	}
+	env := clone.Env{
+		Source: s.Source, App: s.app, Snapshot: s.holder.Snapshot.ID, Jobs: s.Jobs, Tracker: s.track, Between: s.Between,
+	}
+	if s.Publish == twin.InPlace && s.target.before.Exists {
+		// The heritage must be read before the database is emptied.
+		var err error
+		if s.heritage, err = s.target.inherit(ctx, s.tools, s.archive); err != nil {
+			return env, err
+		}
+		if err := s.lease.Check(ctx); err != nil {
+			return env, err
+		}
+		env.Target = s.Job.Target
+		if err := s.target.clear(ctx, s.lease.Token()); err != nil {
+			return env, err
+		}
+		return env, s.matchPublic(ctx, env.Target)
+	}
+	next, hazards, err := s.target.create(ctx, s.lease.Token(), s.schema.Database)
+	if err != nil {
+		return env, err
+	}
+	s.next = next
+	s.hazards = append(s.hazards, hazards...)
+	env.Target = s.target.in(next)
+	return env, s.matchPublic(ctx, env.Target)
+}
+
+// matchPublic drops the schema public of a new database where the source has
+// none: no dump says so.
+func (s *sync) matchPublic(ctx context.Context, database string) error {
+	if s.hasPublic {
+		return nil
+	}
+	conn, err := pgcopy.Connect(ctx, database, s.app, 15*time.Second)
+	if err != nil {
+		return &targetError{"connect to the new generation", err}
+	}
+	defer closeConn(conn)
+	if _, err := conn.Exec(ctx, "DROP SCHEMA public"); err != nil {
+		return &targetError{"drop the schema public", err}
+	}
+	return nil
+}
+
+// publish hands over what the generation before had, marks the new one and
+// puts it in its place.
+func (s *sync) publish(ctx context.Context, snapshot pgcopy.Snapshot) (time.Time, error) {
+	s.track.Begin(twin.Publish)
+	inPlace := s.next == ""
+	database := s.next
+	switch {
+	case inPlace:
+		database = s.target.name
+	case s.target.before.Exists:
+		var err error
+		if s.heritage, err = s.target.inherit(ctx, s.tools, s.archive); err != nil {
+			return time.Time{}, err
+		}
+	default:
+		s.heritage.database = s.sourceSettings
+	}
+	hazards, err := s.target.pass(ctx, database, s.heritage)
+	if err != nil {
+		return time.Time{}, err
+	}
+	s.hazards = append(s.hazards, hazards...)
+	at := time.Now().UTC()
+	err = writeMark(ctx, s.target.in(database), s.app, generation{
+		Run: s.Run, Token: s.lease.Token(), Commit: s.Commit, Mode: s.Mode, Snapshot: snapshot, PublishedAt: at,
+		Target: identity{System: s.target.system, Database: s.target.name},
+	})
+	if err != nil {
+		return time.Time{}, err
+	}
+	if err := s.lease.Check(ctx); err != nil {
+		return time.Time{}, err
+	}
+	if inPlace {
+		return at, s.target.settle(ctx, s.lease.Token())
+	}
+	old, err := s.target.swap(ctx, s.next, s.lease.Token())
+	if err != nil && s.target.conn.IsClosed() {
+		// The connection may have been lost after the commit. It is never
+		// guessed: the Twin itself says who made it.
+		err = s.whoPublished(ctx, err)
+	}
+	if err != nil {
+		return time.Time{}, err
+	}
+	s.next = ""
+	if old != "" {
+		if err := s.target.drop(ctx, old); err != nil {
+			s.log.WarnContext(ctx, "the generation before could not be dropped; the next sync does", slog.String("database", old), slog.Any("err", err))
+		}
+	}
+	return at, nil
+}
+
+// whoPublished looks whether the Twin is this run's after all. If it isn't, or
+// nobody can tell, it gives back the error that raised the question.
+func (s *sync) whoPublished(ctx context.Context, asked error) error {
+	again, err := openTarget(ctx, s.Job.Target, s.app, s.Exclusive)
+	if err != nil {
+		return errors.Join(asked, err)
+	}
+	s.target.close()
+	s.target = again
+	if again.before.Marked && again.before.Mark.State == live && again.before.Mark.Token == s.lease.Token() {
+		return nil
+	}
+	return asked
+}
+
+// cleanUp removes the half-made generation, also when the run was interrupted.
+// What it can't remove, the next sync sweeps.
+func (s *sync) cleanUp(ctx context.Context) {
+	if s.holder != nil {
+		s.holder.Close()
+	}
+	if s.next == "" || s.target == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 20*time.Second)
+	defer cancel()
+	if s.target.conn.IsClosed() {
+		if err := s.target.connect(ctx); err != nil {
+			s.log.WarnContext(ctx, "the half-loaded generation stays until the next sync", slog.String("database", s.next), slog.Any("err", err))
+			return
+		}
+	}
+	if err := s.target.drop(ctx, s.next); err != nil {
+		s.log.WarnContext(ctx, "the half-loaded generation stays until the next sync", slog.String("database", s.next), slog.Any("err", err))
+	}
+}
+
+// checkAddress refuses what can't work before anything is connected to. It
+// never repeats the address: it holds a password.
+func checkAddress(side, address string) error {
+	u, err := url.Parse(address)
+	switch {
+	case err != nil || u.Scheme != "postgres" && u.Scheme != "postgresql":
+		return configFailure("the "+side+"'s address is not a postgres:// URL", "write postgres://user:password@host:5432/database")
+	case u.Hostname() == "" && u.Query().Get("host") == "":
+		return configFailure("the "+side+"'s URL names no host", "write postgres://user:password@host:5432/database")
+	case strings.TrimPrefix(u.Path, "/") == "":
+		return configFailure("the "+side+"'s URL names no database", "write postgres://user:password@host:5432/database")
+	case strings.Contains(u.Hostname(), "-pooler."):
+		return configFailure("the "+side+"'s URL leads to a connection pooler, through which no snapshot can be shared",
+			"use the direct host: the same name without -pooler")
+	}
+	return nil
+}
+
+// withApp names the sessions of a program that is given the address.
+func withApp(address, app string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return address
+	}
+	q := u.Query()
+	q.Set("application_name", app)
+	u.RawQuery = q.Encode()
+	return u.String()
+}

@@ -1,0 +1,131 @@
+package refresh
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/neontwin/neontwin/internal/catalog"
+	"github.com/neontwin/neontwin/internal/pgcopy"
+	"github.com/neontwin/neontwin/internal/twin"
+)
+
+// swap makes the loaded database next the Twin, in one transaction of the
+// server: whoever connects meets the old generation or the new one, whole.
+// The sessions of the old one are ended, which the rename asks for. The old
+// database's new name is returned, empty if there was none.
+func (t *target) swap(ctx context.Context, next, token string) (old string, err error) {
+	if t.before.Exists {
+		old = generationName(t.name, token) + "_old"
+	}
+	// A rename waits for up to five seconds until nobody is connected, and
+	// nobody new gets in meanwhile. Ending the sessions that are there is done
+	// from beside, until it is through.
+	ending, stop := context.WithCancel(ctx)
+	ended := make(chan error, 1)
+	go func() { ended <- t.endSessions(ending, t.name, next) }()
+	defer func() {
+		stop()
+		// Why sessions could not be ended matters only where the rename failed.
+		if endErr := <-ended; err != nil && endErr != nil && !errors.Is(endErr, context.Canceled) {
+			err = errors.Join(err, endErr)
+		}
+	}()
+	err = pgx.BeginFunc(ctx, t.conn, func(tx pgx.Tx) error {
+		if err := t.fence(ctx, tx, next, token); err != nil {
+			return err
+		}
+		if old != "" {
+			if err := rename(ctx, tx, t.name, old); err != nil {
+				return err
+			}
+			if err := t.comment(ctx, tx, old, mark{State: previous, Token: t.before.Mark.Token, Twin: t.name, Comment: t.before.Mark.Comment}); err != nil {
+				return err
+			}
+		}
+		if err := rename(ctx, tx, next, t.name); err != nil {
+			return err
+		}
+		return t.comment(ctx, tx, t.name, mark{State: live, Token: token, Twin: t.name, Comment: t.before.Mark.Comment})
+	})
+	return old, err
+}
+
+// fence looks, inside the publishing transaction, whether the loaded database
+// is still ours and the Twin is still the one that was there at the start. A
+// worker that woke up late fails here.
+func (t *target) fence(ctx context.Context, tx pgx.Tx, next, token string) error {
+	comments := make(map[string]string)
+	rows, err := tx.Query(ctx, `SELECT datname, coalesce(pg_catalog.shobj_description(oid, 'pg_database'), '')
+		FROM pg_catalog.pg_database WHERE datname IN ($1, $2)`, t.name, next)
+	if err != nil {
+		return &targetError{"check the generations", err}
+	}
+	var name, comment string
+	if _, err := pgx.ForEachRow(rows, []any{&name, &comment}, func() error {
+		comments[name] = comment
+		return nil
+	}); err != nil {
+		return &targetError{"check the generations", err}
+	}
+	if m, ok := parseMark(comments[next]); !ok || m.State != loading || m.Token != token {
+		return fmt.Errorf("the database %s is no longer this run's: %w", next, twin.ErrLeaseLost)
+	}
+	now, exists := comments[t.name]
+	if m, _ := parseMark(now); exists != t.before.Exists || m.Token != t.before.Mark.Token {
+		return fmt.Errorf("the Twin was replaced while this run was loading: %w", twin.ErrLeaseLost)
+	}
+	return nil
+}
+
+func rename(ctx context.Context, tx pgx.Tx, from, to string) error {
+	_, err := tx.Exec(ctx, "ALTER DATABASE "+catalog.Ident(from)+" RENAME TO "+catalog.Ident(to))
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) && pg.Code == "55006" {
+		return &twin.Failure{
+			Code: twin.CodeConflict, Retry: true, Cause: err,
+			Message: "a session that could not be ended stays connected to the Twin",
+			Next:    "end it (a superuser's session, a replication slot or a prepared transaction), then sync again",
+		}
+	}
+	if err != nil {
+		return &targetError{"rename the database " + from, err}
+	}
+	return nil
+}
+
+// endSessions ends all sessions of two databases, again and again until ctx
+// ends. It needs a connection of its own: the other one waits in the rename.
+func (t *target) endSessions(ctx context.Context, a, b string) error {
+	conn, err := pgcopy.Connect(ctx, t.in(t.conn.Config().Database), t.app, 15*time.Second)
+	if err != nil {
+		return err
+	}
+	defer closeConn(conn)
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		// One statement for each session: one that may not be ended must not
+		// save the others.
+		rows, err := conn.Query(ctx, `SELECT pid FROM pg_catalog.pg_stat_activity WHERE datname IN ($1, $2) AND pid <> pg_catalog.pg_backend_pid()`, a, b)
+		if err != nil {
+			return err
+		}
+		pids, err := pgx.CollectRows(rows, pgx.RowTo[int32])
+		if err != nil {
+			return err
+		}
+		for _, pid := range pids {
+			_, err = conn.Exec(ctx, "SELECT pg_catalog.pg_terminate_backend($1)", pid)
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-tick.C:
+		}
+	}
+}
