@@ -15,7 +15,7 @@ import (
 func TestKey(t *testing.T) {
 	t.Parallel()
 	s := sandbox(t)
-	p := newProject(t, s)
+	p := started.project
 	for _, key := range []string{"", "wrong"} {
 		r := newRaw(t, s)
 		r.key = key
@@ -30,7 +30,7 @@ func TestKey(t *testing.T) {
 func TestUnknownThingsAreNotFound(t *testing.T) {
 	t.Parallel()
 	s := sandbox(t)
-	p := newProject(t, s)
+	p := started.project
 	r := newRaw(t, s)
 	in := "/projects/" + p.ID
 	for _, path := range []string{
@@ -51,10 +51,10 @@ func TestUnknownThingsAreNotFound(t *testing.T) {
 func TestProject(t *testing.T) {
 	t.Parallel()
 	s := sandbox(t)
-	p := newProject(t, s)
+	p := started.project
 	r := newRaw(t, s)
 	got := r.want(200, "GET", "/projects/"+p.ID, "")["project"].(map[string]any)
-	if got["name"] != t.Name() || got["pg_version"].(float64) < 14 || got["store_passwords"] != true {
+	if got["name"] != "shared" || got["pg_version"].(float64) < 14 || got["store_passwords"] != true {
 		t.Errorf("project = %v", got)
 	}
 	branches := r.want(200, "GET", "/projects/"+p.ID+"/branches", "")

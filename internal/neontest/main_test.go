@@ -41,9 +41,10 @@ func TestMain(m *testing.M) {
 // started is the sandbox that most tests share. Each makes a project of its own.
 var started struct {
 	sync.Once
-	server *neontest.Server
-	dir    string
-	err    error
+	server  *neontest.Server
+	project neontest.Project // for tests that change nothing
+	dir     string
+	err     error
 }
 
 // sandbox gives the shared sandbox, or skips loudly where no PostgreSQL is
@@ -57,6 +58,9 @@ func sandbox(t *testing.T) *neontest.Server {
 	started.Do(func() {
 		if started.dir, started.err = pgtest.Dir(); started.err == nil {
 			started.server, started.err = neontest.Start(context.Background(), neontest.Options{Dir: started.dir, APIKey: "napi_test"})
+		}
+		if started.err == nil {
+			started.project, started.err = started.server.CreateProject(context.Background(), "shared")
 		}
 	})
 	if started.err != nil {

@@ -117,17 +117,3 @@ func TestKilled(t *testing.T) {
 		t.Errorf("branches = %v", got)
 	}
 }
-
-func TestCapOnBranches(t *testing.T) {
-	t.Parallel()
-	s := sandbox(t)
-	p := newProject(t, s)
-	r := newRaw(t, s)
-	in := "/projects/" + p.ID + "/branches"
-	for range 9 {
-		r.idle(p.ID, r.want(201, "POST", in, ""))
-	}
-	if out := r.want(422, "POST", in, ""); out["code"] != "BRANCHES_LIMIT_EXCEEDED" {
-		t.Errorf("code = %q", out["code"])
-	}
-}
