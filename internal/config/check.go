@@ -16,6 +16,7 @@ import (
 var (
 	repositoryName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9-]{0,38}/[A-Za-z0-9._-]{1,100}$`)
 	ownName        = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`)
+	twinName       = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,38}$`)
 	neonID         = regexp.MustCompile(`^[a-z0-9-]{1,60}$`)
 )
 
@@ -105,6 +106,15 @@ func checkRepository(value string) string {
 func checkName(value string) string {
 	if !ownName.MatchString(value) {
 		return "must be 1 to 63 letters, digits, dots, underscores or hyphens, a letter or digit first"
+	}
+	return ""
+}
+
+// checkTwinName is for a name on check runs, where repositories' files must
+// have the same shape.
+func checkTwinName(value string) string {
+	if !twinName.MatchString(value) || value == "configuration" {
+		return "must be 1 to 39 lower-case letters, digits or hyphens, no hyphen first, and not the word configuration"
 	}
 	return ""
 }

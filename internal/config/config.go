@@ -4,7 +4,6 @@
 package config
 
 import (
-	"strings"
 	"time"
 
 	"github.com/neontwin/neontwin/internal/twin"
@@ -127,20 +126,4 @@ type EnvTwin struct {
 	Name       string
 	Source     string // its name in Sources
 	Target     string // its name in Targets
-}
-
-// Allows reports whether a repository, as owner/name, may copy the source.
-func (s Source) Allows(repository string) bool { return lists(s.Repositories, repository) }
-
-// Allows reports whether a repository, as owner/name, may have its Twin there.
-func (t Target) Allows(repository string) bool { return lists(t.Repositories, repository) }
-
-// lists compares as GitHub does: without regard to case.
-func lists(repositories []string, repository string) bool {
-	for _, r := range repositories {
-		if strings.EqualFold(r, repository) {
-			return true
-		}
-	}
-	return false
 }

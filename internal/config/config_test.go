@@ -13,6 +13,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -280,6 +281,10 @@ func TestEnvTwin(t *testing.T) {
 			set:  []string{"TWIN_REPOSITORY", "https://github.com/acme/shop", "SOURCE_DATABASE_URL", source, "TWIN_DATABASE_URL", target},
 			want: []string{"TWIN_REPOSITORY must be a repository as owner/name"},
 		},
+		"bad name": {
+			set:  []string{"TWIN_REPOSITORY", "acme/shop", "TWIN_NAME", "configuration", "SOURCE_DATABASE_URL", source, "TWIN_DATABASE_URL", target},
+			want: []string{"TWIN_NAME must be"},
+		},
 		"both": {
 			set:  append([]string{"TWIN_REPOSITORY", "acme/shop", "SOURCE_DATABASE_URL", source, "TWIN_DATABASE_URL", target}, neon...),
 			want: []string{"TWIN_DATABASE_URL is set, and so is NEON_PROJECT_ID"},
@@ -314,10 +319,10 @@ func TestEnvTwin(t *testing.T) {
 				t.Fatalf("EnvTwin: %+v", e)
 			}
 			from, to := c.Sources[e.Source], c.Targets[e.Target]
-			if from.URL.Reveal() != source || !from.Allows("Acme/Shop") || from.Allows("acme/other") {
+			if from.URL.Reveal() != source || !slices.Equal(from.Repositories, []string{"acme/shop"}) {
 				t.Errorf("source: %+v", from)
 			}
-			if to.Publish != twin.Swap || !to.Allows("acme/shop") || to.Adopt || (to.Neon == nil) == to.URL.IsZero() {
+			if to.Publish != twin.Swap || !slices.Equal(to.Repositories, from.Repositories) || to.Adopt || (to.Neon == nil) == to.URL.IsZero() {
 				t.Errorf("target: %+v", to)
 			}
 		})
