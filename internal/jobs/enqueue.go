@@ -1,0 +1,176 @@
+package jobs
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/neontwin/neontwin/internal/store"
+	"github.com/neontwin/neontwin/internal/twin"
+)
+
+// maxAttempts is how often a run is tried.
+const maxAttempts = 5
+
+// Enqueue turns a request into a run, in one transaction, and gives the run
+// that answers it:
+//
+//   - The same fact told again (a merged pull request and its push, in either
+//     order) only adds places to the run that exists.
+//   - A commit older than one that is known, or a refused one, becomes a run
+//     that has ended at once, so that its places are told why.
+//   - Otherwise the run waits, and takes the place of the one that waited.
+//
+// A run that is running is never touched.
+func (i *Inserter) Enqueue(ctx context.Context, r twin.Request) (int64, error) {
+	var run int64
+	err := pgx.BeginFunc(ctx, i.pool, func(tx pgx.Tx) (err error) {
+		run, err = i.enqueue(ctx, tx, r)
+		return err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("enqueue %s of %s at %.12s: %w", r.Spec.Name, r.Repo.FullName(), r.SHA, err)
+	}
+	return run, nil
+}
+
+func (i *Inserter) enqueue(ctx context.Context, tx pgx.Tx, r twin.Request) (int64, error) {
+	s := store.New(tx)
+	twinID, err := s.LockTwin(ctx, r)
+	if err != nil {
+		return 0, err
+	}
+	run, err := known(ctx, s, twinID, r)
+	if err != nil {
+		return 0, err
+	}
+	if run != 0 {
+		return run, i.addPlaces(ctx, tx, run, r)
+	}
+	n := store.NewRun{TwinID: twinID, Request: r, PageKey: strings.ToLower(rand.Text()), MaxAttempts: maxAttempts}
+	if n.State, n.Failure, n.SupersededBy, err = judge(ctx, s, twinID, r); err != nil {
+		return 0, err
+	}
+	if n.State == twin.Queued {
+		return i.queue(ctx, tx, n)
+	}
+	return i.insert(ctx, tx, n)
+}
+
+// known finds the run that answers a request already, 0 if none.
+func known(ctx context.Context, s store.Store, twinID int64, r twin.Request) (int64, error) {
+	switch r.Trigger {
+	case twin.PullRequest, twin.Push, twin.CatchUp:
+		return s.RunOfFact(ctx, twinID, r.Ref, r.SHA)
+	case twin.Rerun, twin.Schedule, twin.Command:
+	}
+	return s.RunOfRequest(ctx, twinID, r)
+}
+
+// addPlaces adds a request's places to the run that answers it.
+func (i *Inserter) addPlaces(ctx context.Context, tx pgx.Tx, run int64, r twin.Request) error {
+	s := store.New(tx)
+	if !r.At.IsZero() {
+		if err := s.Earlier(ctx, run, r.At); err != nil {
+			return err
+		}
+	}
+	changed, err := s.AddPlaces(ctx, run, r.Places)
+	if err != nil || changed == 0 {
+		return err
+	}
+	return i.publish(ctx, tx, run)
+}
+
+// judge says in which state a new run begins, and why if it is not Queued.
+func judge(ctx context.Context, s store.Store, twinID int64, r twin.Request) (state twin.State, refusal *twin.Failure, by int64, err error) {
+	if r.Refusal != nil {
+		return twin.Failed, r.Refusal, 0, nil
+	}
+	if !r.At.IsZero() {
+		by, err = s.NewerRun(ctx, twinID, r.At)
+		if err != nil || by != 0 {
+			return twin.Superseded, nil, by, err
+		}
+	}
+	taken, err := s.TakeTarget(ctx, twinID, r.Spec.Target)
+	if err != nil {
+		return "", nil, 0, err
+	}
+	if !taken {
+		return twin.Failed, twin.Refuse(
+			fmt.Sprintf("the target %q is filled by another Twin already", r.Spec.Target),
+			"give this Twin a target of its own, or remove the other Twin"), 0, nil
+	}
+	return twin.Queued, nil, 0, nil
+}
+
+// queue stores a run that waits, in place of the one that waited.
+func (i *Inserter) queue(ctx context.Context, tx pgx.Tx, n store.NewRun) (int64, error) {
+	s := store.New(tx)
+	running, waited, err := s.Active(ctx, n.TwinID)
+	if err != nil {
+		return 0, err
+	}
+	if waited != 0 {
+		if err := s.SupersedeQueued(ctx, waited); err != nil {
+			return 0, err
+		}
+	}
+	if err := s.Configure(ctx, n.TwinID, n.Request.Spec, n.Request.SHA); err != nil {
+		return 0, err
+	}
+	run, err := i.insert(ctx, tx, n)
+	if err != nil {
+		return 0, err
+	}
+	if waited != 0 {
+		if err := i.superseded(ctx, tx, waited, run); err != nil {
+			return 0, err
+		}
+	}
+	// The end of the running one starts this one.
+	if running == 0 {
+		return run, i.startRun(ctx, tx, run, nil)
+	}
+	return run, nil
+}
+
+// superseded tells that a run has lost its place to another one.
+func (i *Inserter) superseded(ctx context.Context, tx pgx.Tx, run, by int64) error {
+	s := store.New(tx)
+	if err := s.SetSupersededBy(ctx, run, by); err != nil {
+		return err
+	}
+	if err := s.AddEvent(ctx, run, store.Info, "", fmt.Sprintf("Superseded by run %d.", by)); err != nil {
+		return err
+	}
+	return i.reportRun(ctx, tx, run, false)
+}
+
+// insert stores a run with its places and its first event.
+func (i *Inserter) insert(ctx context.Context, tx pgx.Tx, n store.NewRun) (int64, error) {
+	s := store.New(tx)
+	run, err := s.InsertRun(ctx, n)
+	if err != nil {
+		return 0, err
+	}
+	level, message := store.Info, "Queued."
+	switch {
+	case n.Failure != nil:
+		level, message = store.Error, "Refused: "+n.Failure.Message+"."
+	case n.SupersededBy != 0:
+		message = fmt.Sprintf("Not started: run %d is about a newer commit.", n.SupersededBy)
+	}
+	if err := s.AddEvent(ctx, run, level, "", message); err != nil {
+		return 0, err
+	}
+	added, err := s.AddPlaces(ctx, run, n.Request.Places)
+	if err != nil || added == 0 {
+		return run, err
+	}
+	return run, i.publish(ctx, tx, run)
+}

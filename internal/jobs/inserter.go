@@ -1,0 +1,104 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+
+	"github.com/neontwin/neontwin/internal/store"
+	"github.com/neontwin/neontwin/internal/twin"
+)
+
+// Inserter stores what must be done, for workers elsewhere to do it.
+type Inserter struct {
+	pool  *pgxpool.Pool
+	river *river.Client[pgx.Tx]
+	log   *slog.Logger
+}
+
+// NewInserter makes an Inserter for a process that works on nothing itself.
+func NewInserter(pool *pgxpool.Pool, logger *slog.Logger) (*Inserter, error) {
+	client, err := river.NewClient(riverpgxv5.New(pool), &river.Config{Schema: schema, Logger: logger})
+	if err != nil {
+		return nil, fmt.Errorf("make queue client: %w", err)
+	}
+	return &Inserter{pool: pool, river: client, log: logger}, nil
+}
+
+// Deliver stores a delivery together with its job: once it returns nil, the
+// delivery will be processed. A delivery that is known gives
+// twin.ErrDuplicate; should nobody work on it any more, it gets a new job.
+func (i *Inserter) Deliver(ctx context.Context, d twin.Delivery) error {
+	var known bool
+	err := pgx.BeginFunc(ctx, i.pool, func(tx pgx.Tx) error {
+		added, err := store.New(tx).AddDelivery(ctx, d)
+		if err != nil {
+			return err
+		}
+		if known = !added; known {
+			return i.redeliver(ctx, tx, d.GUID)
+		}
+		return i.processDelivery(ctx, tx, d.GUID)
+	})
+	if err == nil && known {
+		return fmt.Errorf("delivery %s: %w", d.GUID, twin.ErrDuplicate)
+	}
+	return err
+}
+
+// redeliver makes a new job for a delivery that waits without a living one.
+func (i *Inserter) redeliver(ctx context.Context, tx pgx.Tx, guid string) error {
+	d, err := store.New(tx).LockDelivery(ctx, guid)
+	if errors.Is(err, store.ErrNotFound) || err == nil && d.Processed {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if alive, err := i.alive(ctx, tx, d.Job, 2*webhookTimeout); err != nil || alive {
+		return err
+	}
+	return i.processDelivery(ctx, tx, guid)
+}
+
+func (i *Inserter) processDelivery(ctx context.Context, tx pgx.Tx, guid string) error {
+	res, err := i.river.InsertTx(ctx, tx, webhookArgs{GUID: guid}, nil)
+	if err != nil {
+		return fmt.Errorf("insert webhook_process: %w", err)
+	}
+	return store.New(tx).SetDeliveryJob(ctx, guid, res.Job.ID)
+}
+
+// startRun makes the job that may claim a queued run.
+func (i *Inserter) startRun(ctx context.Context, tx pgx.Tx, run int64, opts *river.InsertOpts) error {
+	res, err := i.river.InsertTx(ctx, tx, syncArgs{RunID: run}, opts)
+	if err != nil {
+		return fmt.Errorf("insert sync_run: %w", err)
+	}
+	return store.New(tx).SetRunJob(ctx, run, res.Job.ID)
+}
+
+// reportRun asks for a report of a run that has changed: to its heads only, or
+// to all of its places.
+func (i *Inserter) reportRun(ctx context.Context, tx pgx.Tx, run int64, headsOnly bool) error {
+	n, err := store.New(tx).WantReport(ctx, run, headsOnly)
+	if err != nil || n == 0 {
+		return err
+	}
+	return i.publish(ctx, tx, run)
+}
+
+// publish makes a job that tells a run to the places that wait for it.
+func (i *Inserter) publish(ctx context.Context, tx pgx.Tx, run int64) error {
+	res, err := i.river.InsertTx(ctx, tx, reportArgs{RunID: run}, nil)
+	if err != nil {
+		return fmt.Errorf("insert check_publish: %w", err)
+	}
+	return store.New(tx).SetReportJob(ctx, run, res.Job.ID)
+}

@@ -1,0 +1,186 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/neontwin/neontwin/internal/twin"
+)
+
+const selectRun = `
+	SELECT r.id, r.twin_id, t.installation_id, t.repository_id, t.owner, t.repository_name, t.default_branch,
+		r.spec, r.trigger, r.ref, r.sha, r.pr, r.state, r.attempt, r.max_attempts, r.page_key,
+		coalesce(r.phase, ''), r.progress, r.report, r.failure, coalesce(r.superseded_by, 0),
+		CASE WHEN r.state = 'queued' THEN coalesce((SELECT b.id FROM sync_run b WHERE b.twin_id = r.twin_id AND b.state = 'running'), 0) ELSE 0 END,
+		r.created_at, r.not_before, r.started_at, r.finished_at
+	FROM sync_run r JOIN twin t ON t.id = r.twin_id
+	`
+
+func scanRun(row pgx.CollectableRow) (twin.Run, error) {
+	var (
+		r                              twin.Run
+		progress                       *twin.Progress
+		notBefore, startedAt, finished *time.Time
+	)
+	err := row.Scan(&r.ID, &r.TwinID, &r.Repo.InstallationID, &r.Repo.ID, &r.Repo.Owner, &r.Repo.Name, &r.Repo.DefaultBranch,
+		&r.Spec, &r.Trigger, &r.Ref, &r.SHA, &r.PR, &r.State, &r.Attempt, &r.MaxAttempts, &r.PageKey,
+		&r.Phase, &progress, &r.Report, &r.Failure, &r.SupersededBy,
+		&r.Behind, &r.CreatedAt, &notBefore, &startedAt, &finished)
+	if err != nil {
+		return twin.Run{}, err
+	}
+	if progress != nil {
+		r.Progress = *progress
+	}
+	r.NotBefore, r.StartedAt, r.FinishedAt = moment(notBefore), moment(startedAt), moment(finished)
+	return r, nil
+}
+
+// oneRun reads the run that where selects, or gives ErrNotFound.
+func (s Store) oneRun(ctx context.Context, where string, arg any) (twin.Run, error) {
+	rows, _ := s.db.Query(ctx, selectRun+where, arg) // CollectExactlyOneRow reports the error
+	run, err := pgx.CollectExactlyOneRow(rows, scanRun)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return twin.Run{}, ErrNotFound
+	}
+	if err != nil {
+		return twin.Run{}, fmt.Errorf("read run: %w", err)
+	}
+	return run, nil
+}
+
+// Run reads a run as it is now.
+func (s Store) Run(ctx context.Context, id int64) (twin.Run, error) {
+	return s.oneRun(ctx, "WHERE r.id = $1", id)
+}
+
+// RunByPageKey reads what a run's page shows: the run, the places that it is
+// reported to, and what happened, oldest first.
+func (s Store) RunByPageKey(ctx context.Context, key string) (twin.Run, []Publication, []Event, error) {
+	run, err := s.oneRun(ctx, "WHERE r.page_key = $1", key)
+	if err != nil {
+		return twin.Run{}, nil, nil, err
+	}
+	places, err := s.Publications(ctx, run.ID)
+	if err != nil {
+		return twin.Run{}, nil, nil, err
+	}
+	events, err := s.Events(ctx, run.ID)
+	if err != nil {
+		return twin.Run{}, nil, nil, err
+	}
+	return run, places, events, nil
+}
+
+// NewRun is a run about to be stored.
+type NewRun struct {
+	TwinID      int64
+	Request     twin.Request
+	PageKey     string
+	State       twin.State
+	MaxAttempts int
+	// Failure is why the run is stored as failed already.
+	Failure *twin.Failure
+	// SupersededBy is the run that it is too late for.
+	SupersededBy int64
+}
+
+// InsertRun stores a run. A request without a time is about now.
+func (s Store) InsertRun(ctx context.Context, n NewRun) (int64, error) {
+	r := n.Request
+	var id int64
+	err := s.db.QueryRow(ctx, `
+		INSERT INTO sync_run (twin_id, page_key, trigger, ref, sha, pr, at, spec, target, state, max_attempts, failure, superseded_by, finished_at)
+		VALUES ($1, $2, $3, $4, $5, $6, coalesce($7, now()), $8, $9, $10, $11, $12, nullif($13::bigint, 0),
+			CASE WHEN $10 IN ('queued', 'running') THEN NULL ELSE now() END)
+		RETURNING id`,
+		n.TwinID, n.PageKey, r.Trigger, r.Ref, r.SHA, r.PR, nullTime(r.At), r.Spec, r.Spec.Target,
+		n.State, n.MaxAttempts, n.Failure, n.SupersededBy).Scan(&id)
+	if err != nil {
+		return 0, fmt.Errorf("store run: %w", err)
+	}
+	return id, nil
+}
+
+func nullTime(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
+}
+
+// RunOfFact finds the latest run of a Twin for a commit of a branch, 0 if none.
+func (s Store) RunOfFact(ctx context.Context, twinID int64, ref, sha string) (int64, error) {
+	var id int64
+	_, err := s.maybe(ctx, "find run of commit", `
+		SELECT id FROM sync_run WHERE twin_id = $1 AND sha = $2 AND ref = $3 ORDER BY id DESC LIMIT 1`,
+		[]any{twinID, sha, ref}, &id)
+	return id, err
+}
+
+// RunOfRequest finds the run that answers a person's or a clock's request: the
+// one made for it before, or one that waits for the same commit anyway. 0 if none.
+func (s Store) RunOfRequest(ctx context.Context, twinID int64, r twin.Request) (int64, error) {
+	var id int64
+	_, err := s.maybe(ctx, "find run of request", `
+		SELECT id FROM sync_run
+		WHERE twin_id = $1 AND sha = $2 AND ref = $3 AND (state = 'queued' OR trigger = $4 AND at = $5)
+		ORDER BY id DESC LIMIT 1`,
+		[]any{twinID, r.SHA, r.Ref, r.Trigger, nullTime(r.At)}, &id)
+	return id, err
+}
+
+// Earlier notes that a run's commit was there at the given time already: the
+// same fact may be told with several times, and the earliest one counts.
+func (s Store) Earlier(ctx context.Context, run int64, at time.Time) error {
+	_, err := s.exec(ctx, "note time of commit",
+		`UPDATE sync_run SET at = $2 WHERE id = $1 AND at > $2`, run, nullTime(at))
+	return err
+}
+
+// NewerRun finds the newest run of a Twin whose commit is younger than at, 0
+// if there is none. Runs that were refused or cancelled make nothing old.
+func (s Store) NewerRun(ctx context.Context, twinID int64, at time.Time) (int64, error) {
+	var id int64
+	_, err := s.maybe(ctx, "find newer run", `
+		SELECT id FROM sync_run
+		WHERE twin_id = $1 AND at > $2 AND state <> 'cancelled'
+			AND NOT (state = 'failed' AND coalesce(failure->>'code', '') = 'refused')
+		ORDER BY at DESC, id DESC LIMIT 1`, []any{twinID, nullTime(at)}, &id)
+	return id, err
+}
+
+// Active gives the run of a Twin that runs and the one that waits, 0 where
+// there is none.
+func (s Store) Active(ctx context.Context, twinID int64) (running, queued int64, err error) {
+	err = s.db.QueryRow(ctx, `
+		SELECT coalesce(max(id) FILTER (WHERE state = 'running'), 0), coalesce(max(id) FILTER (WHERE state = 'queued'), 0)
+		FROM sync_run WHERE twin_id = $1 AND state IN ('running', 'queued')`, twinID).Scan(&running, &queued)
+	if err != nil {
+		return 0, 0, fmt.Errorf("find active runs: %w", err)
+	}
+	return running, queued, nil
+}
+
+// SupersedeQueued ends the waiting run of a Twin. SetSupersededBy must follow.
+func (s Store) SupersedeQueued(ctx context.Context, queued int64) error {
+	_, err := s.exec(ctx, "supersede waiting run",
+		`UPDATE sync_run SET state = 'superseded', finished_at = now() WHERE id = $1 AND state = 'queued'`, queued)
+	return err
+}
+
+// SetSupersededBy says which run took a superseded run's place.
+func (s Store) SetSupersededBy(ctx context.Context, run, by int64) error {
+	_, err := s.exec(ctx, "note superseding run", `UPDATE sync_run SET superseded_by = $2 WHERE id = $1`, run, by)
+	return err
+}
+
+// SetRunJob says which River job may claim a run.
+func (s Store) SetRunJob(ctx context.Context, run, job int64) error {
+	_, err := s.exec(ctx, "note job of run", `UPDATE sync_run SET river_job_id = $2 WHERE id = $1`, run, job)
+	return err
+}
