@@ -207,7 +207,7 @@ func (c *Client) explain(fail *APIError, method string, res *http.Response) {
 func retryAfter(h string, now time.Time) time.Duration {
 	h = strings.TrimSpace(h)
 	if n, err := strconv.Atoi(h); err == nil && n > 0 {
-		return min(time.Duration(n), 86400) * time.Second
+		return time.Duration(min(n, 86400)) * time.Second
 	}
 	if at, err := http.ParseTime(h); err == nil {
 		return max(at.Sub(now), 0)

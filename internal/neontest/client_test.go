@@ -18,6 +18,7 @@ import (
 // client is the product's client, each of whose requests is held against the
 // published description.
 func client(t *testing.T, s *neontest.Server, log *slog.Logger) (*neon.Client, *contract) {
+	t.Helper()
 	c := &contract{t: t, requests: true}
 	return neon.New(neon.Config{BaseURL: s.URL(), APIKey: s.APIKey(), HTTPClient: &http.Client{Transport: c}, Logger: log}), c
 }

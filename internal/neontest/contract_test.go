@@ -2,6 +2,7 @@ package neontest_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -85,7 +86,7 @@ func (c *contract) RoundTrip(r *http.Request) (*http.Response, error) {
 		Options: &openapi3filter.Options{AuthenticationFunc: openapi3filter.NoopAuthenticationFunc, IncludeResponseStatus: true},
 	}
 	if c.requests {
-		c.checkRequest(input, body)
+		c.checkRequest(r.Context(), input, body)
 	}
 	res, err := http.DefaultTransport.RoundTrip(r)
 	if err != nil {
@@ -97,12 +98,12 @@ func (c *contract) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	_ = res.Body.Close()
 	res.Body = io.NopCloser(bytes.NewReader(answer))
-	c.checkAnswer(input, res, answer)
+	c.checkAnswer(r.Context(), input, res, answer)
 	return res, nil
 }
 
-func (c *contract) checkRequest(input *openapi3filter.RequestValidationInput, body []byte) {
-	if err := openapi3filter.ValidateRequest(c.t.Context(), input); err != nil {
+func (c *contract) checkRequest(ctx context.Context, input *openapi3filter.RequestValidationInput, body []byte) {
+	if err := openapi3filter.ValidateRequest(ctx, input); err != nil {
 		c.t.Errorf("request %s %s: %v", input.Request.Method, input.Request.URL.Path, err)
 	}
 	op := input.Route.Operation
@@ -116,8 +117,8 @@ func (c *contract) checkRequest(input *openapi3filter.RequestValidationInput, bo
 	}
 }
 
-func (c *contract) checkAnswer(input *openapi3filter.RequestValidationInput, res *http.Response, body []byte) {
-	err := openapi3filter.ValidateResponse(c.t.Context(), &openapi3filter.ResponseValidationInput{
+func (c *contract) checkAnswer(ctx context.Context, input *openapi3filter.RequestValidationInput, res *http.Response, body []byte) {
+	err := openapi3filter.ValidateResponse(ctx, &openapi3filter.ResponseValidationInput{
 		RequestValidationInput: input, Status: res.StatusCode, Header: res.Header,
 		Body: io.NopCloser(bytes.NewReader(body)), Options: input.Options,
 	})

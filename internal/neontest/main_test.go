@@ -87,6 +87,7 @@ type raw struct {
 }
 
 func newRaw(t *testing.T, s *neontest.Server) *raw {
+	t.Helper()
 	return &raw{t: t, base: s.URL(), key: s.APIKey(), http: &http.Client{Transport: &contract{t: t}}}
 }
 

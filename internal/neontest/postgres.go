@@ -29,7 +29,7 @@ func (s *Server) branchDir(id string) string { return filepath.Join(s.dir, "bran
 // process left running.
 func (s *Server) startCluster(ctx context.Context, id string) (*pglocal.Cluster, error) {
 	parent := filepath.Dir(s.branchDir(id))
-	if err := os.MkdirAll(parent, 0o711); err != nil { //nolint:gosec // PostgreSQL's user must pass
+	if err := os.MkdirAll(parent, 0o711); err != nil { // PostgreSQL's user must pass
 		return nil, err
 	}
 	return pglocal.Start(ctx, pglocal.Options{Dir: s.branchDir(id), Bin: s.bin, Volatile: true})
@@ -127,28 +127,20 @@ func (s *Server) copyData(ctx context.Context, id string, parent *pglocal.Cluste
 	where := fmt.Sprintf("host=127.0.0.1 port=%d user=%s dbname=postgres sslmode=disable", parent.Port(), pglocal.Superuser)
 	cmd := exec.CommandContext(ctx, filepath.Join(parent.Bin(), "pg_basebackup"), "--dbname", where, "--pgdata", data+".new",
 		"--wal-method", "stream", "--checkpoint", "fast", "--no-sync", "--no-manifest", "--no-password")
-	cmd.Env = append(os.Environ(), "PGPASSWORD="+parent.Password())
-	if err := unprivileged(cmd, dir); err != nil {
+	cmd.Dir = dir
+	if err := pglocal.Unprivileged(cmd); err != nil {
 		return err
 	}
-	cmd.Dir = dir
+	if c := cmd.SysProcAttr.Credential; c != nil {
+		if err := os.Chown(dir, int(c.Uid), int(c.Gid)); err != nil {
+			return err
+		}
+	}
+	cmd.Env = append(cmd.Environ(), "PGPASSWORD="+parent.Password())
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("copy the parent of branch %s: %w\n%s", id, err, out)
 	}
 	return os.Rename(data+".new", data)
-}
-
-// unprivileged has cmd run as the user who runs the servers, and gives it dir.
-func unprivileged(cmd *exec.Cmd, dir string) error {
-	env := cmd.Env
-	if err := pglocal.Unprivileged(cmd); err != nil {
-		return err
-	}
-	cmd.Env = append(env, "HOME=/tmp")
-	if c := cmd.SysProcAttr.Credential; c != nil {
-		return os.Chown(dir, int(c.Uid), int(c.Gid))
-	}
-	return nil
 }
 
 // adopt makes a branch ready on its server.

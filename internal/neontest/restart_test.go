@@ -52,7 +52,7 @@ func TestKilled(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	cmd := exec.CommandContext(t.Context(), os.Args[0]) //nolint:gosec // this test binary
+	cmd := exec.CommandContext(t.Context(), os.Args[0]) // this test binary
 	cmd.Env = append(os.Environ(), childDir+"="+dir)
 	stdin, err := cmd.StdinPipe()
 	if err != nil {

@@ -160,7 +160,7 @@ func (s *Server) claim() error {
 	}
 	if os.Geteuid() == 0 {
 		// PostgreSQL runs as another user and must get to its folders below.
-		if err := os.Chmod(s.dir, 0o711); err != nil { //nolint:gosec // passing is allowed, listing and reading are not
+		if err := os.Chmod(s.dir, 0o711); err != nil { // passing is allowed, listing and reading are not
 			return err
 		}
 	}
