@@ -73,6 +73,9 @@ func (p *parser) twins(e entry) []twin.Spec {
 		if !twinName.MatchString(t.key) {
 			p.fail(t.at, "%s can't be the name of a Twin; use 1 to 39 of a-z, 0-9 and -, not beginning with -", quoted(t.key))
 		}
+		if t.key == ReservedName {
+			p.fail(t.at, "%s is reserved; give the Twin another name", quoted(t.key))
+		}
 		s, target := p.twin(t)
 		if other, taken := targets[s.Target]; taken && s.Target != "" {
 			p.fail(target, "the Twin %s already has this target; two Twins can't share one", quoted(other))

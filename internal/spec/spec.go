@@ -17,6 +17,10 @@ import (
 // Path is where a repository keeps its file.
 const Path = ".github/neon-twin.yml"
 
+// ReservedName is not for a Twin: what is wrong with a file as a whole is
+// reported under it.
+const ReservedName = "configuration"
+
 // MaxSize is how large the file may be, in bytes.
 const MaxSize = 64 << 10
 

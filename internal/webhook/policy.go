@@ -1,0 +1,83 @@
+package webhook
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/neontwin/neontwin/internal/twin"
+)
+
+// Policy is what the operator allows. A repository's file can only name what
+// stands here with the repository's own name beside it.
+type Policy struct {
+	Sources map[string]Access // by the operator's name
+	Targets map[string]Access
+
+	// Default is the one Twin of a repository without a file, as the operator
+	// set it up in the environment; nil if there is none. Without triggers it
+	// follows the default branch, by merged pull requests and by pushes.
+	Default *twin.Spec
+	// DefaultRepository is the repository that Default is for, owner/name.
+	DefaultRepository string
+}
+
+// Access says who may use a source or a target, and how.
+type Access struct {
+	// Repositories are full names, in any case of letters. None means nobody.
+	Repositories []string
+	// MustMask refuses every mode that passes values on as they are.
+	MustMask bool
+}
+
+// allows reports whether a repository may use what the Access is for.
+func (a Access) allows(fullName string) bool {
+	return slices.ContainsFunc(a.Repositories, func(r string) bool { return strings.EqualFold(r, fullName) })
+}
+
+// fallback gives the Twin of a repository without a file.
+func (p Policy) fallback(fullName string) (twin.Spec, bool) {
+	if p.Default == nil || !strings.EqualFold(p.DefaultRepository, fullName) {
+		return twin.Spec{}, false
+	}
+	s := *p.Default
+	if s.On == (twin.Triggers{}) {
+		s.On = twin.Triggers{PullRequest: &twin.BranchTrigger{}, Push: &twin.BranchTrigger{}}
+	}
+	return s, true
+}
+
+// refuse says why a repository may not have a Twin as it is asked for; nil if
+// it may. What does not exist and what belongs to others is refused in the
+// same words: nobody learns the names of others' databases.
+func (p Policy) refuse(fullName string, s twin.Spec) *twin.Failure {
+	for _, side := range []struct {
+		kind, name string
+		all        map[string]Access
+	}{{"source", s.Source, p.Sources}, {"target", s.Target, p.Targets}} {
+		access, ok := side.all[side.name]
+		if !ok || !access.allows(fullName) {
+			return twin.Refuse(
+				fmt.Sprintf("the %s %q is not open to %s", side.kind, side.name, fullName),
+				fmt.Sprintf("the file names another %s, or the operator adds %s to the repositories of %q",
+					side.kind, fullName, side.name))
+		}
+		if access.MustMask && !masks(s.Mode) {
+			return twin.Refuse(
+				fmt.Sprintf("the %s %q may only be used with masking, and the mode of this Twin is %s", side.kind, side.name, s.Mode),
+				"choose a mode that masks, or ask the operator")
+		}
+	}
+	return nil
+}
+
+// masks reports whether a mode lets no original value through.
+func masks(m twin.Mode) bool {
+	switch m {
+	case twin.Anonymized, twin.Synthetic, twin.SchemaOnly:
+		return true
+	case twin.Full, twin.Partial:
+		return false
+	}
+	return false
+}

@@ -1,0 +1,232 @@
+package webhook
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/neontwin/neontwin/internal/github"
+	"github.com/neontwin/neontwin/internal/spec"
+	"github.com/neontwin/neontwin/internal/twin"
+)
+
+// commitGrace is how long a commit that GitHub tells of may stay unseen.
+const commitGrace = 2 * time.Minute
+
+// GitHub is what has to be asked to understand a change.
+type GitHub interface {
+	// File reads a file at a commit; see github.App for its errors.
+	File(ctx context.Context, repo twin.Repository, path, ref string) ([]byte, error)
+	// BranchHead gives the commit that a branch is at.
+	BranchHead(ctx context.Context, repo twin.Repository, branch string) (string, error)
+	// PullRequestFiles lists the files a pull request changes, old names of
+	// renamed ones included.
+	PullRequestFiles(ctx context.Context, repo twin.Repository, number int) (paths []string, complete bool, err error)
+}
+
+// Binder remembers which repository a name that the operator wrote stands for:
+// the first one seen under it. It gives the id that the name is bound to, which
+// is another than the one asked with if the name has been taken over.
+type Binder interface {
+	Bind(ctx context.Context, fullName string, repositoryID int64) (boundTo int64, err error)
+}
+
+// Processor works out what stored deliveries mean.
+type Processor struct {
+	github GitHub
+	policy Policy
+	binder Binder
+	log    *slog.Logger
+	now    func() time.Time
+}
+
+// NewProcessor makes a Processor.
+func NewProcessor(gh GitHub, policy Policy, binder Binder, log *slog.Logger) *Processor {
+	return &Processor{github: gh, policy: policy, binder: binder, log: log, now: time.Now}
+}
+
+// declinedError is the reason why nothing is done.
+type declinedError struct{ reason string }
+
+func (e *declinedError) Error() string { return e.reason }
+
+func declined(format string, args ...any) error {
+	return &declinedError{fmt.Sprintf(format, args...)}
+}
+
+// Decide says what a delivery asks for. A person's mistake (a file with errors,
+// a source that is not open to the repository) is a request with a refusal, so
+// that it is shown where the person looks. An error is GitHub's or the
+// binder's, to be tried again; it is a *twin.LaterError where that is not to be
+// before a time.
+func (p *Processor) Decide(ctx context.Context, d twin.Delivery) (twin.Decision, error) {
+	ev, err := github.ParseEvent(d.GUID, d.Event, d.Body)
+	if err != nil {
+		return twin.Decision{Reason: "the event can't be read"}, nil //nolint:nilerr // trying again would change nothing
+	}
+	ch, reason := About(ev)
+	if reason != "" {
+		return twin.Decision{Reason: reason}, nil
+	}
+	if ch.At.IsZero() {
+		ch.At = d.ReceivedAt
+	}
+	dec, err := p.decide(ctx, ch)
+	var no *declinedError
+	var later *twin.LaterError
+	switch {
+	case errors.As(err, &no):
+		return twin.Decision{Reason: no.reason}, nil
+	case errors.Is(err, twin.ErrUnreachable):
+		p.log.WarnContext(ctx, "repository is out of reach", "delivery", d.GUID, "repo", ch.Repo.FullName(), "err", err)
+		return twin.Decision{Reason: "the App can't reach the repository any more"}, nil
+	case errors.Is(err, github.ErrNoCommit) && p.now().Sub(d.ReceivedAt) > commitGrace:
+		return twin.Decision{Reason: "GitHub does not show the commit"}, nil
+	case errors.As(err, &later):
+		return twin.Decision{}, later
+	case err != nil:
+		return twin.Decision{}, fmt.Errorf("decide on delivery %s: %w", d.GUID, err)
+	}
+	return dec, nil
+}
+
+// decide finds the Twins of a change and holds them against the policy.
+func (p *Processor) decide(ctx context.Context, ch Change) (twin.Decision, error) {
+	twins, err := p.twins(ctx, ch)
+	var wrong *twin.Failure
+	if errors.As(err, &wrong) {
+		r := request(ch, twin.Spec{Name: spec.ReservedName})
+		r.Refusal = wrong
+		return twin.Decision{Requests: []twin.Request{r}}, nil
+	}
+	if err != nil {
+		return twin.Decision{}, err
+	}
+	if ch.Trigger == twin.PullRequest && watchesPaths(ch, twins) {
+		ch.Paths, ch.PathsKnown, err = p.github.PullRequestFiles(ctx, ch.Repo, ch.PR)
+		if err != nil {
+			return twin.Decision{}, err
+		}
+	}
+	d := Decide(ch, twins)
+	return d, p.enforce(ctx, ch.Repo, d.Requests)
+}
+
+// watchesPaths reports whether the changed files matter to one of the Twins.
+func watchesPaths(ch Change, twins []twin.Spec) bool {
+	for _, s := range twins {
+		if t := trigger(ch, s); t != nil && len(t.Paths) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// enforce refuses the requests that the operator does not allow. The name of a
+// repository that the operator wrote down is bound to the first id that comes
+// with it: who takes the name over later does not get the databases with it.
+func (p *Processor) enforce(ctx context.Context, repo twin.Repository, requests []twin.Request) error {
+	allowed := false
+	for i := range requests {
+		requests[i].Refusal = p.policy.refuse(repo.FullName(), requests[i].Spec)
+		allowed = allowed || requests[i].Refusal == nil
+	}
+	if !allowed {
+		return nil
+	}
+	bound, err := p.binder.Bind(ctx, strings.ToLower(repo.FullName()), repo.ID)
+	if err != nil {
+		return fmt.Errorf("bind %s: %w", repo.FullName(), err)
+	}
+	if bound == repo.ID {
+		return nil
+	}
+	for i := range requests {
+		requests[i].Refusal = twin.Refuse(
+			fmt.Sprintf("the name %s stood for another repository when it was first used", repo.FullName()),
+			"the operator makes sure that this is the repository that is meant, and binds its name anew")
+	}
+	return nil
+}
+
+// twins reads the Twins of a change from a branch that is trusted. The default
+// branch is; another one only if the default branch's own file names it, as
+// else whoever may push a branch could say what is copied where. The file is
+// read at the commit of the change. A *twin.Failure says what is wrong with it.
+func (p *Processor) twins(ctx context.Context, ch Change) ([]twin.Spec, error) {
+	branch := ch.Branch()
+	if branch != ch.Repo.DefaultBranch {
+		head, err := p.github.BranchHead(ctx, ch.Repo, ch.Repo.DefaultBranch)
+		if err != nil {
+			return nil, err
+		}
+		f, err := p.file(ctx, ch, head)
+		var wrong *twin.Failure
+		switch {
+		case errors.Is(err, github.ErrNoFile):
+			return p.fallback(ch)
+		case errors.As(err, &wrong):
+			return nil, declined("branch %s is not trusted while the default branch's file has errors", branch)
+		case err != nil:
+			return nil, err
+		case !names(f, branch):
+			return nil, declined("the default branch's file does not name branch %s", branch)
+		}
+	}
+	f, err := p.file(ctx, ch, ch.SHA)
+	switch {
+	case errors.Is(err, github.ErrNoFile) && branch == ch.Repo.DefaultBranch:
+		return p.fallback(ch)
+	case errors.Is(err, github.ErrNoFile):
+		return nil, declined("branch %s has no %s", branch, spec.Path)
+	case err != nil:
+		return nil, err
+	}
+	return f.Twins, nil
+}
+
+// fallback gives the Twin that the operator set up without a file.
+func (p *Processor) fallback(ch Change) ([]twin.Spec, error) {
+	s, ok := p.policy.fallback(ch.Repo.FullName())
+	if !ok {
+		return nil, declined("the repository has no %s", spec.Path)
+	}
+	return []twin.Spec{s}, nil
+}
+
+// file reads and understands the repository's file at a commit. A
+// *twin.Failure says what is wrong with it.
+func (p *Processor) file(ctx context.Context, ch Change, sha string) (spec.File, error) {
+	data, err := p.github.File(ctx, ch.Repo, spec.Path, sha)
+	if errors.Is(err, github.ErrFileTooLarge) {
+		err = nil
+		data = make([]byte, spec.MaxSize+1) // is refused in the same words as on the command line
+	}
+	if err != nil {
+		return spec.File{}, err
+	}
+	f, err := spec.Parse(spec.Path, data)
+	if err != nil {
+		return spec.File{}, &twin.Failure{
+			Code:    twin.CodeConfig,
+			Message: err.Error(),
+			Next:    fmt.Sprintf("mend the file on branch %s; no Twin of this repository is synced until then", ch.Branch()),
+		}
+	}
+	return f, nil
+}
+
+// names reports whether a trigger of the file has a pattern for the branch.
+func names(f spec.File, branch string) bool {
+	for _, s := range f.Twins {
+		for _, t := range []*twin.BranchTrigger{s.On.PullRequest, s.On.Push} {
+			if t != nil && matchAny(t.Branches, branch) {
+				return true
+			}
+		}
+	}
+	return false
+}
