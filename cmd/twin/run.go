@@ -133,7 +133,7 @@ func (p program) sync(ctx context.Context, j job) int {
 	report, err := p.refresher(j).Sync(ctx, j.toRefresh(lease.token), lease)
 	show.end(err == nil)
 	if err != nil {
-		return p.failed(err, j)
+		return p.failed(err)
 	}
 	if j.JSON {
 		return p.printJSON(report)
@@ -148,7 +148,7 @@ func (p program) plan(ctx context.Context, j job) int {
 	}
 	plan, err := p.refresher(j).Plan(ctx, j.toRefresh("plan"))
 	if err != nil {
-		return p.failed(err, j)
+		return p.failed(err)
 	}
 	code := exitPublished
 	if len(plan.Refused()) > 0 {
@@ -174,7 +174,7 @@ func (p program) usage(err error) int {
 }
 
 // failed tells what happened and what to do, and chooses the exit code.
-func (p program) failed(err error, j job) int {
+func (p program) failed(err error) int {
 	if errors.Is(err, twin.ErrLeaseLost) {
 		err = &twin.Failure{Code: twin.CodeConflict, Cause: err, Message: "another sync replaced the Twin meanwhile", Next: "sync again"}
 	}
@@ -197,7 +197,7 @@ func (p program) failed(err error, j job) int {
 	if f.Next != "" {
 		fmt.Fprintf(p.stderr, "  next:  %s\n", f.Next)
 	}
-	if j.Publish == string(twin.InPlace) && code == exitFailed {
+	if f.Changed {
 		fmt.Fprintln(p.stderr, "  The Twin was being rebuilt in place: it may be incomplete until a sync succeeds.")
 	} else {
 		fmt.Fprintln(p.stderr, "  The Twin is as it was.")

@@ -131,7 +131,14 @@ func New(s *catalog.Schema, a *pgtools.Archive, target Target, o Options) (*Plan
 	p.Parents = append(p.Parents, statements(stages[pgtools.Attach])...)
 	p.ForeignKeys = statements(stages[pgtools.ForeignKey])
 	p.After = statements(stages[pgtools.Final])
-	p.Refresh = append(statements(stages[pgtools.Refresh]), statements(stages[pgtools.MatViewIndex])...)
+	// A dump without rows says nothing of what is in materialized views.
+	for _, view := range s.MatViews {
+		if view.Populated {
+			p.Refresh = append(p.Refresh, Statement{What: "MATERIALIZED VIEW " + view.Name.String(), SQL: "REFRESH MATERIALIZED VIEW " + view.Name.SQL()})
+			p.Analyze = append(p.Analyze, view.Name)
+		}
+	}
+	p.Refresh = append(p.Refresh, statements(stages[pgtools.MatViewIndex])...)
 
 	for _, step := range steps {
 		p.Steps = append(p.Steps, *step)
@@ -141,11 +148,6 @@ func New(s *catalog.Schema, a *pgtools.Archive, target Target, o Options) (*Plan
 	})
 	for _, parent := range s.Parents {
 		p.Analyze = append(p.Analyze, parent.Name)
-	}
-	for _, view := range s.MatViews {
-		if view.Populated {
-			p.Analyze = append(p.Analyze, view.Name)
-		}
 	}
 	return p, nil
 }
@@ -184,6 +186,17 @@ func newStep(t catalog.Table, s *catalog.Schema, partBytes int64) Step {
 	}
 	step.Parts[n-1].Limit = 0
 	return step
+}
+
+// share is the part's share of the step's size, by estimate.
+func (s *Step) share(part Part) int64 {
+	for i, p := range s.Parts {
+		if p == part {
+			n := int64(len(s.Parts))
+			return s.Bytes*int64(i+1)/n - s.Bytes*int64(i)/n
+		}
+	}
+	return 0
 }
 
 func statements(entries []pgtools.Entry) []Statement {

@@ -73,6 +73,7 @@ func (p *Plan) Run(ctx context.Context, env Env) ([]twin.TableReport, error) {
 	if err := p.define(ctx, env, p.Parents); err != nil {
 		return nil, err
 	}
+	env.Tracker.update(true, func(now *twin.Progress) { now.IndexesDone += len(p.Parents) })
 	env.Tracker.Begin(twin.Relate)
 	for _, fk := range p.ForeignKeys {
 		if err := p.define(ctx, env, []Statement{fk}); err != nil {
@@ -255,6 +256,9 @@ func (r *run) copyPart(ctx context.Context, source, target *pgx.Conn, pt part) e
 	last := state.parts.Add(-1) == 0
 	r.env.Tracker.update(last, func(now *twin.Progress) {
 		now.RowsDone += moved.Rows
+		// What has landed is known by its size on the wire, which is what
+		// BytesDone counts; only the rest is still an estimate.
+		now.BytesTotal += moved.Bytes - step.share(pt.Part)
 		if last {
 			now.TablesDone++
 		}

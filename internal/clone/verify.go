@@ -111,14 +111,7 @@ func verifySchema(ctx context.Context, env Env) (objects int, diffs []string, er
 		return 0, nil, &Error{Object: "schema", Err: err}
 	}
 	for _, d := range catalog.Compare(source, target) {
-		switch {
-		case d.Missing:
-			diffs = append(diffs, d.String()+" is missing in the copy")
-		case d.Extra:
-			diffs = append(diffs, d.String()+" is not in the source")
-		default:
-			diffs = append(diffs, d.String()+" differs from the source")
-		}
+		diffs = append(diffs, d.String())
 	}
 	return len(source.Objects), diffs, nil
 }

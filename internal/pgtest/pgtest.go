@@ -74,15 +74,17 @@ func Connect(t testing.TB, url string) *pgx.Conn {
 	return conn
 }
 
-// Exec runs SQL statements on the database at url, all in one message.
+// Exec runs SQL statements on the database at url, all in one message. It may
+// be used in a cleanup.
 func Exec(t testing.TB, url, sql string) {
 	t.Helper()
-	conn, err := pgx.Connect(t.Context(), url)
+	ctx := context.WithoutCancel(t.Context())
+	conn, err := pgx.Connect(ctx, url)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close(context.Background())
-	if _, err := conn.PgConn().Exec(t.Context(), sql).ReadAll(); err != nil {
+	defer conn.Close(ctx)
+	if _, err := conn.PgConn().Exec(ctx, sql).ReadAll(); err != nil {
 		t.Fatalf("%v\nin: %.400s", err, sql)
 	}
 }

@@ -50,6 +50,7 @@ func (s *sync) classify(ctx context.Context, err error) error {
 		if f.Phase == "" {
 			f.Phase = phase
 		}
+		f.Changed = s.cleared
 		return err
 	case errors.Is(err, twin.ErrLeaseLost), ctx.Err() != nil && errors.Is(context.Cause(ctx), twin.ErrLeaseLost):
 		return err
@@ -64,7 +65,7 @@ func (s *sync) classify(ctx context.Context, err error) error {
 	default:
 		f = describe(err)
 	}
-	f.Phase, f.Cause = phase, err
+	f.Phase, f.Cause, f.Changed = phase, err, s.cleared
 	return f
 }
 

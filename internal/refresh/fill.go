@@ -58,11 +58,14 @@ func locateFailure(ctx context.Context, err error) error {
 	}
 	var lookup *neon.LookupError
 	var api *neon.APIError
+	var later *twin.LaterError
 	switch {
 	case ctx.Err() != nil:
 		f.Code, f.Message, f.Next, f.Retry = twin.CodeInterrupted, "the sync was interrupted", "sync again", true
 	case errors.As(err, &lookup):
 		f.Message, f.Next = lookup.Error(), "correct the target's settings"
+	case errors.As(err, &later):
+		f.Message, f.Next, f.Retry = "the Neon API is busy with this project", "it is tried again", true
 	case errors.As(err, &api):
 		f.Message = fmt.Sprintf("the Neon API answered %s (status %d)", api.Class, api.Status)
 		f.Retry = api.Class.Retryable() || api.Class == neon.Ambiguous

@@ -81,6 +81,8 @@ type sync struct {
 	heritage       heritage
 	// next is the database being loaded, once it exists.
 	next string
+	// cleared is set once the Twin itself has been touched: in place only.
+	cleared bool
 }
 
 // Sync makes the Twin a fresh copy. It returns nil only after the new
@@ -316,6 +318,7 @@ func (s *sync) prepare(ctx context.Context) (clone.Env, error) {
 			return env, err
 		}
 		env.Target = s.Job.Target
+		s.cleared = true
 		if err := s.target.clear(ctx, s.lease.Token()); err != nil {
 			return env, err
 		}

@@ -10,7 +10,7 @@ type Progress struct {
 	RowsDone     int64 `json:"rows_done"`
 	RowsTotal    int64 `json:"rows_total"`  // the planner's estimate, not a count
 	BytesDone    int64 `json:"bytes_done"`  // as they went over the wire
-	BytesTotal   int64 `json:"bytes_total"` // the size of the tables on the source
+	BytesTotal   int64 `json:"bytes_total"` // an estimate, from the tables' size on the source
 	IndexesDone  int   `json:"indexes_done"`
 	IndexesTotal int   `json:"indexes_total"`
 	// Table is one of the tables being loaded, for a person to read.
