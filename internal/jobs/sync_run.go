@@ -170,21 +170,24 @@ func (w *syncWorker) begin(ctx context.Context, tx pgx.Tx, run int64, c *claimed
 func (w *syncWorker) handOver(ctx context.Context, c claimed) error {
 	giving, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
-	err := pgx.BeginFunc(giving, w.q.pool, func(tx pgx.Tx) error {
+	var held bool
+	err := pgx.BeginFunc(giving, w.q.pool, func(tx pgx.Tx) (err error) {
 		s := store.New(tx)
-		held, err := s.GiveBack(giving, c.run.ID, c.token)
-		if err != nil || !held {
+		if held, err = s.GiveBack(giving, c.run.ID, c.token); err != nil || !held {
 			return err
 		}
 		return s.AddEvent(giving, c.run.ID, store.Info, "", "Handed over: this worker is stopping.")
 	})
-	if err != nil {
+	switch {
+	case err != nil:
 		// The lease ends by itself; the run is only taken over later.
 		w.q.log.WarnContext(ctx, "lease not given back", "run", c.run.ID, "err", err)
-	} else {
+	case held:
 		w.q.log.InfoContext(ctx, "run handed over", "run", c.run.ID)
+	default:
+		w.q.log.WarnContext(ctx, "lease lost: what this attempt did does not count", "run", c.run.ID)
 	}
-	return fmt.Errorf("run %d handed over: %w", c.run.ID, context.Canceled)
+	return fmt.Errorf("run %d interrupted: %w", c.run.ID, context.Canceled)
 }
 
 // persist stores the verdict, again and again while the lease is held: a short
