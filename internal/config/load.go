@@ -16,6 +16,10 @@ import (
 // Sources and Targets.
 const EnvName = "env"
 
+// DefaultAdminAddr is where metrics and health are served unless ADMIN_ADDR
+// says otherwise.
+const DefaultAdminAddr = "127.0.0.1:9090"
+
 // defaultNeonAPI is where Neon's API answers.
 const defaultNeonAPI = "https://console.neon.tech/api/v2"
 
@@ -197,7 +201,7 @@ func (l *loader) origin(name string) string {
 // server reads how the process listens, logs, works and stops.
 func (l *loader) server(c *Config) {
 	c.ListenAddr = l.text("LISTEN_ADDR", ":8080", checkAddr)
-	c.AdminAddr = l.text("ADMIN_ADDR", "127.0.0.1:9090", checkAddr)
+	c.AdminAddr = l.text("ADMIN_ADDR", DefaultAdminAddr, checkAddr)
 	if c.ListenAddr == c.AdminAddr && !strings.HasSuffix(c.ListenAddr, ":0") {
 		l.wrong("ADMIN_ADDR", "is the same as LISTEN_ADDR; metrics must not be served in public")
 	}

@@ -1,0 +1,283 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"path/filepath"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/neontwin/neontwin/internal/checks"
+	"github.com/neontwin/neontwin/internal/config"
+	"github.com/neontwin/neontwin/internal/github"
+	"github.com/neontwin/neontwin/internal/jobs"
+	"github.com/neontwin/neontwin/internal/neon"
+	"github.com/neontwin/neontwin/internal/pglocal"
+	"github.com/neontwin/neontwin/internal/refresh"
+	"github.com/neontwin/neontwin/internal/store"
+	"github.com/neontwin/neontwin/internal/twin"
+	"github.com/neontwin/neontwin/internal/webhook"
+)
+
+// service is the one place that knows every part.
+type service struct {
+	cfg     config.Config
+	role    config.Role
+	log     *slog.Logger
+	pool    *pgxpool.Pool
+	store   store.Store
+	metrics *metrics
+	health  *health
+	queue   *jobs.Queue    // nil in the web role
+	inbox   *jobs.Inserter // what webhooks are handed to
+}
+
+// serve runs the service until ctx ends, then stops it in order.
+func serve(ctx context.Context, role config.Role, env environment) error {
+	cfg, err := config.Load(role, env.getenv, env.readFile)
+	if err != nil {
+		return err
+	}
+	log := newLogger(cfg, env.stderr)
+	database := cfg.Database.Reveal()
+	if database == "" {
+		cluster, url, err := embedded(ctx, cfg, log)
+		if err != nil {
+			return err
+		}
+		// Last of all: everything else writes to it until it has stopped.
+		defer stopEmbedded(ctx, cluster, log)
+		ctx = untilExit(ctx, cluster)
+		database = url
+	}
+	pool, err := connect(ctx, database, 20)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	s := &service{cfg: cfg, role: role, log: log, pool: pool, store: store.New(pool), health: &health{pool: pool, log: log}}
+	s.metrics = newMetrics(pool, s.store)
+	if err := s.wire(ctx); err != nil {
+		return err
+	}
+	err = s.run(ctx)
+	if cause := context.Cause(ctx); errors.Is(cause, errDatabaseEnded) {
+		return cause
+	}
+	return err
+}
+
+// wire makes the parts and puts them together. It sends nothing.
+func (s *service) wire(ctx context.Context) error {
+	if s.role == config.RoleWeb {
+		inbox, err := jobs.NewInserter(s.pool, s.log)
+		s.inbox = inbox
+		return err
+	}
+	app, err := github.New(github.Config{
+		AppID: s.cfg.GitHub.AppID, PrivateKey: []byte(s.cfg.GitHub.PrivateKey.Reveal()), BaseURL: s.cfg.GitHub.APIURL,
+		WriteSpacing: writeSpacing(s.cfg.GitHub.APIURL), Logger: s.log,
+	})
+	if err != nil {
+		return fmt.Errorf("set up the GitHub App: %w", err)
+	}
+	queue, err := jobs.New(jobs.Config{
+		Pool: s.pool, Logger: s.log,
+		Decider:         webhook.NewProcessor(app, policy(s.cfg), s.store, s.log),
+		Filler:          s.metrics.observe(refreshService(s.cfg, s.log)),
+		Reporter:        checks.New(app, s.cfg.PublicURL, s.log),
+		SyncConcurrency: s.cfg.SyncConcurrency, Drain: s.cfg.ShutdownDrain, LeaseTTL: s.cfg.LeaseTTL, ProgressEvery: s.cfg.ProgressEvery,
+	})
+	if err != nil {
+		return fmt.Errorf("set up the queue: %w", err)
+	}
+	s.queue, s.inbox = queue, queue.Inserter
+	return nil
+}
+
+// writeSpacing is the pause that GitHub asks for between two writes. A server
+// on this machine is a sandbox and asks for none.
+func writeSpacing(api string) time.Duration {
+	if u, err := url.Parse(api); err == nil && isLoopback(u.Hostname()) {
+		return 0
+	}
+	return time.Second
+}
+
+// policy is what the operator allows, in the words of package webhook.
+func policy(cfg config.Config) webhook.Policy {
+	p := webhook.Policy{Sources: make(map[string]webhook.Access), Targets: make(map[string]webhook.Access)}
+	for name, source := range cfg.Sources {
+		p.Sources[name] = webhook.Access{Repositories: source.Repositories, MustMask: source.MustMask}
+	}
+	for name, target := range cfg.Targets {
+		p.Targets[name] = webhook.Access{Repositories: target.Repositories}
+	}
+	if t := cfg.EnvTwin; t != nil {
+		p.Default = &twin.Spec{Name: t.Name, Source: t.Source, Target: t.Target, Mode: twin.Full}
+		p.DefaultRepository = t.Repository
+	}
+	return p
+}
+
+// refreshService resolves the operator's names to addresses.
+func refreshService(cfg config.Config, log *slog.Logger) *refresh.Service {
+	s := &refresh.Service{
+		Refresher: &refresh.Refresher{ToolsDir: cfg.PostgresBin, Logger: log},
+		Sources:   make(map[string]string), Targets: make(map[string]refresh.Target),
+	}
+	for name, source := range cfg.Sources {
+		s.Sources[name] = source.URL.Reveal()
+	}
+	for name, target := range cfg.Targets {
+		s.Targets[name] = refresh.Target{Locate: locator(cfg, target, log), Publish: target.Publish, Adopt: target.Adopt}
+	}
+	return s
+}
+
+// locator says how a target's address is found.
+func locator(cfg config.Config, target config.Target, log *slog.Logger) func(context.Context) (string, error) {
+	if target.Neon == nil {
+		return func(context.Context) (string, error) { return target.URL.Reveal(), nil }
+	}
+	n := target.Neon
+	client := neon.New(neon.Config{BaseURL: cfg.NeonAPIURL, APIKey: n.APIKey.Reveal(), Logger: log})
+	return func(ctx context.Context) (string, error) {
+		return client.DatabaseURL(ctx, n.Project, n.Branch, n.Database, n.Role)
+	}
+}
+
+// run serves until ctx ends.
+func (s *service) run(ctx context.Context) error {
+	servers, err := s.listen(ctx)
+	if err != nil {
+		return err
+	}
+	s.log.InfoContext(ctx, "neontwin is listening", slog.String("role", string(s.role)),
+		slog.String("addr", servers.publicAddr()), slog.String("admin", servers.adminAddr()))
+	failed := servers.serve()
+	if err := s.startQueue(ctx); err != nil {
+		servers.stop(ctx)
+		return err
+	}
+	select {
+	case <-ctx.Done():
+	case err = <-failed:
+	}
+	s.log.InfoContext(ctx, "stopping: no new work is taken")
+	s.health.drain()
+	// Webhooks are still taken while jobs end: they are stored for whoever comes.
+	if s.queue != nil {
+		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.ShutdownDrain+40*time.Second)
+		if stopErr := s.queue.Stop(grace); stopErr != nil {
+			s.log.WarnContext(ctx, "jobs did not end in time; their leases run out and others take over", slog.Any("err", stopErr))
+		}
+		cancel()
+	}
+	servers.stop(ctx)
+	s.log.InfoContext(ctx, "stopped")
+	return err
+}
+
+// startQueue waits until the database is up to date, then takes up work. Web
+// processes answer meanwhile: not ready, and 503 to webhooks.
+func (s *service) startQueue(ctx context.Context) error {
+	tick := time.NewTicker(2 * time.Second)
+	defer tick.Stop()
+	for {
+		err := s.ready(ctx)
+		if err == nil {
+			break
+		}
+		if ctx.Err() != nil {
+			return nil //nolint:nilerr // stopped before it began
+		}
+		s.log.WarnContext(ctx, "waiting for the control database", slog.Any("err", err))
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+	s.health.migrated()
+	if s.queue == nil {
+		return nil
+	}
+	// The queue outlives ctx: it is stopped in order.
+	if err := s.queue.Start(context.WithoutCancel(ctx)); err != nil {
+		return fmt.Errorf("start the queue: %w", err)
+	}
+	return nil
+}
+
+var errPending = errors.New(`the database is not up to date: run "server migrate"`)
+
+func (s *service) ready(ctx context.Context) error {
+	if s.cfg.AutoMigrate {
+		return jobs.Migrate(ctx, s.pool, s.log)
+	}
+	pending, err := jobs.Pending(ctx, s.pool)
+	if err != nil {
+		return err
+	}
+	if pending {
+		return errPending
+	}
+	return nil
+}
+
+// embeddedDatabase is the control database in the private PostgreSQL.
+const embeddedDatabase = "neontwin"
+
+// embedded starts the private PostgreSQL of a service without DATABASE_URL.
+func embedded(ctx context.Context, cfg config.Config, log *slog.Logger) (*pglocal.Cluster, string, error) {
+	dir := filepath.Join(cfg.DataDir, "postgres")
+	cluster, err := pglocal.Start(ctx, pglocal.Options{Dir: dir, Bin: cfg.PostgresBin})
+	if err != nil {
+		return nil, "", fmt.Errorf("DATABASE_URL is not set, and a private PostgreSQL can't be started: %w", err)
+	}
+	log.InfoContext(ctx, "DATABASE_URL is not set: runs are kept in a private PostgreSQL", slog.String("dir", dir))
+	conn, err := pgx.Connect(ctx, cluster.URL("postgres"))
+	if err == nil {
+		defer conn.Close(ctx)
+		var exists bool
+		err = conn.QueryRow(ctx, "SELECT EXISTS (SELECT 1 FROM pg_database WHERE datname = $1)", embeddedDatabase).Scan(&exists)
+		if err == nil && !exists {
+			_, err = conn.Exec(ctx, "CREATE DATABASE "+embeddedDatabase)
+		}
+	}
+	if err != nil {
+		stopEmbedded(ctx, cluster, log)
+		return nil, "", fmt.Errorf("prepare the private PostgreSQL in %s: %w", dir, err)
+	}
+	return cluster, cluster.URL(embeddedDatabase), nil
+}
+
+func stopEmbedded(ctx context.Context, cluster *pglocal.Cluster, log *slog.Logger) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+	defer cancel()
+	if err := cluster.Stop(ctx); err != nil {
+		log.WarnContext(ctx, "the private PostgreSQL did not stop in order; it recovers when it starts again", slog.Any("err", err))
+	}
+}
+
+var errDatabaseEnded = errors.New("the private PostgreSQL has ended, and the service with it")
+
+// untilExit is a context that also ends with the cluster's server.
+func untilExit(ctx context.Context, cluster *pglocal.Cluster) context.Context {
+	ctx, cancel := context.WithCancelCause(ctx)
+	go func() {
+		select {
+		case <-cluster.Exited():
+			cancel(errDatabaseEnded)
+		case <-ctx.Done():
+			cancel(nil)
+		}
+	}()
+	return ctx
+}
