@@ -15,9 +15,11 @@ import (
 const (
 	queueReport   = "report"
 	reportTimeout = time.Minute
-	// reportHold is how long a publisher keeps a place for itself: longer than
-	// it can live, so that it never speaks after its successor.
-	reportHold = reportTimeout + 15*time.Second
+	// placeTimeout bounds what is said at one place.
+	placeTimeout = 20 * time.Second
+	// placeHold is how long a publisher keeps a place for itself: longer than
+	// it may speak, so that it never does so after its successor.
+	placeHold = placeTimeout + 5*time.Second
 )
 
 // reportArgs names the run to report.
@@ -48,26 +50,44 @@ func (w *reportWorker) NextRetry(job *river.Job[reportArgs]) time.Time {
 }
 
 // Work reports until nothing is left to be said. Only one publisher at a time
-// holds a place; what became true meanwhile is told by its next round.
+// holds a place; what becomes true meanwhile is told by its next round. One
+// place's trouble does not keep the others from being told.
 func (w *reportWorker) Work(ctx context.Context, job *river.Job[reportArgs]) error {
-	s := store.New(w.q.pool)
+	var (
+		s        = store.New(w.q.pool)
+		tried    = []string{}
+		failures []error
+		until    time.Time // when the last of the places that must wait may be told
+	)
 	for {
-		// The versions are read before the run: what is told is then never
-		// older than the version that is noted as posted.
-		places, err := s.HoldPlaces(ctx, job.Args.RunID, reportHold)
+		// The version is read before the run: what is told is then never older
+		// than the version that is noted as posted.
+		place, found, err := s.HoldPlace(ctx, job.Args.RunID, placeHold, tried)
 		if err != nil {
 			return interrupted(ctx, err)
 		}
-		if len(places) == 0 {
+		if !found {
 			break
 		}
-		run, err := s.Run(ctx, job.Args.RunID)
-		if err != nil {
-			return interrupted(ctx, err)
+		err = w.tell(ctx, job.Args.RunID, place)
+		var later *twin.LaterError
+		switch {
+		case err == nil:
+			continue
+		case errors.As(err, &later):
+			if later.At.After(until) {
+				until = later.At
+			}
+		default:
+			failures = append(failures, err)
 		}
-		if err := w.tell(ctx, run, places); err != nil {
-			return interrupted(ctx, err)
-		}
+		tried = append(tried, place.SHA)
+	}
+	if err := errors.Join(failures...); err != nil {
+		return interrupted(ctx, err)
+	}
+	if !until.IsZero() {
+		return river.JobSnooze(max(time.Until(until), time.Second))
 	}
 	held, err := s.PlacesHeld(ctx, job.Args.RunID)
 	if err == nil && held {
@@ -77,56 +97,34 @@ func (w *reportWorker) Work(ctx context.Context, job *river.Job[reportArgs]) err
 	return interrupted(ctx, err)
 }
 
-// tell reports a run to each place. One place's trouble does not keep the
-// others from being told.
-func (w *reportWorker) tell(ctx context.Context, run twin.Run, places []store.Publication) error {
-	var (
-		failures []error
-		until    time.Time
-		later    *twin.LaterError
-	)
-	for _, p := range places {
-		err := w.tellOne(ctx, run, p)
-		switch {
-		case errors.As(err, &later):
-			if later.At.After(until) {
-				until = later.At
-			}
-		case err != nil:
-			failures = append(failures, err)
-		}
+// tell reports a run to one place and notes what came of it. What GitHub has
+// done must be noted even if the process is about to stop.
+func (w *reportWorker) tell(ctx context.Context, id int64, p store.Publication) error {
+	s := store.New(w.q.pool)
+	telling, cancel := context.WithTimeout(ctx, placeTimeout)
+	defer cancel()
+	run, err := s.Run(telling, id)
+	check := p.CheckRunID
+	if err == nil {
+		check, err = w.q.cfg.Reporter.Report(telling, run, p.Place, p.CheckRunID)
 	}
-	if err := errors.Join(failures...); err != nil {
-		return err
-	}
-	if !until.IsZero() {
-		return river.JobSnooze(max(time.Until(until), time.Second))
-	}
-	return nil
-}
-
-// tellOne reports a run to one place and notes what came of it. What GitHub
-// has done must be noted even if the process is about to stop.
-func (w *reportWorker) tellOne(ctx context.Context, run twin.Run, p store.Publication) error {
-	id, err := w.q.cfg.Reporter.Report(ctx, run, p.Place, p.CheckRunID)
 	noting, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
-	s := store.New(w.q.pool)
-	if id != 0 && id != p.CheckRunID {
-		if err := s.SetCheckRun(noting, run.ID, p.SHA, id); err != nil {
+	if check != 0 && check != p.CheckRunID {
+		if err := s.SetCheckRun(noting, id, p.SHA, check); err != nil {
 			return err
 		}
 	}
 	if err == nil {
-		return s.Posted(noting, run.ID, p.SHA, p.Wanted)
+		return s.Posted(noting, id, p.SHA, p.Wanted)
 	}
 	gone := errors.Is(err, twin.ErrUnreachable)
-	if noted := s.NotPosted(noting, run.ID, p.SHA, err.Error(), gone); noted != nil {
+	if noted := s.NotPosted(noting, id, p.SHA, err.Error(), gone); noted != nil {
 		return errors.Join(err, noted)
 	}
 	if gone {
-		w.q.log.WarnContext(ctx, "place unreachable", "run", run.ID, "repo", run.Repo.FullName(), "sha", p.SHA, "err", err)
+		w.q.log.WarnContext(ctx, "place unreachable", "run", id, "repo", run.Repo.FullName(), "sha", p.SHA, "err", err)
 		return nil
 	}
-	return fmt.Errorf("report run %d on %.12s: %w", run.ID, p.SHA, err)
+	return fmt.Errorf("report run %d on %.12s: %w", id, p.SHA, err)
 }

@@ -153,6 +153,7 @@ func (q *Queue) Start(ctx context.Context) error {
 	if err := q.river.Start(ctx); err != nil {
 		q.stop()
 		q.beats.Close()
+		close(q.stopped)
 		return fmt.Errorf("start queue: %w", err)
 	}
 	var running sync.WaitGroup

@@ -26,7 +26,7 @@ func TestMain(m *testing.M) {
 }
 
 // patience is how long a test waits for what should happen soon.
-const patience = 30 * time.Second
+const patience = 60 * time.Second
 
 // database gives a migrated database.
 func database(t *testing.T) (url string, pool *pgxpool.Pool) {

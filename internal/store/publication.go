@@ -54,16 +54,24 @@ func (s Store) SetReportJob(ctx context.Context, run, job int64) error {
 	return err
 }
 
-// HoldPlaces gives the places of a run that have something to be told, and
-// keeps other publishers from them until Posted, NotPosted, or the end of
-// hold. That way an older truth never overtakes a newer one.
-func (s Store) HoldPlaces(ctx context.Context, run int64, hold time.Duration) ([]Publication, error) {
+// HoldPlace gives a place of a run that has something to be told, and keeps
+// other publishers from it until Posted, NotPosted, or the end of hold. That
+// way an older truth never overtakes a newer one. Commits in except are left
+// out; false means that no place is left.
+func (s Store) HoldPlace(ctx context.Context, run int64, hold time.Duration, except []string) (p Publication, found bool, err error) {
 	rows, _ := s.db.Query(ctx, `
 		UPDATE check_publication SET posting_until = now() + $2::interval
-		WHERE run_id = $1 AND wanted_version > posted_version AND unreachable_at IS NULL
-			AND (posting_until IS NULL OR posting_until <= now())
-		RETURNING `+publicationColumns, run, hold)
-	return collect(rows, "hold places to report to", scanPublication)
+		WHERE (run_id, sha) = (
+			SELECT run_id, sha FROM check_publication
+			WHERE run_id = $1 AND wanted_version > posted_version AND unreachable_at IS NULL
+				AND (posting_until IS NULL OR posting_until <= now()) AND sha <> ALL ($3)
+			ORDER BY role, sha LIMIT 1 FOR UPDATE SKIP LOCKED)
+		RETURNING `+publicationColumns, run, hold, except)
+	places, err := collect(rows, "hold place to report to", scanPublication)
+	if err != nil || len(places) == 0 {
+		return Publication{}, false, err
+	}
+	return places[0], true, nil
 }
 
 // PlacesHeld reports whether another publisher holds places of a run that have
