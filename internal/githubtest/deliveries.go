@@ -45,6 +45,9 @@ type Delivery struct {
 	ResponseBody    string
 }
 
+// maxPayload is the size above which GitHub sends no webhook at all.
+const maxPayload = 25 << 20
+
 // message is a webhook that waits to be sent.
 type message struct {
 	GUID          string
@@ -73,14 +76,14 @@ func guid() string {
 	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }
 
-// queue takes webhooks to be sent, in order, in the background. It skips nil,
-// and everything while the App has no webhook URL. The caller holds the lock.
+// queue takes webhooks to be sent, in order, in the background. It skips nil, what
+// is too large, and everything while the App has no webhook URL. The caller holds the lock.
 func (s *Server) queue(list ...*message) {
 	if s.st.App.HookURL == "" {
 		return
 	}
 	for _, m := range list {
-		if m == nil {
+		if m == nil || len(m.Payload) > maxPayload {
 			continue
 		}
 		f := s.webhookFault(m)

@@ -52,6 +52,10 @@ type Options struct {
 	// Propose returns the title and the files of the n-th pull request of a
 	// repository. If it is set, the page offers a button that opens one.
 	Propose func(n int) (title string, files map[string]string)
+	// Deploy, if set, is what the owner of the repositories does with the files
+	// that a merge has changed. It is called before the webhooks are sent: the
+	// server does nothing else meanwhile.
+	Deploy func(fullName string, files map[string]string)
 }
 
 // A Panel is a box of facts on the page of a repository.

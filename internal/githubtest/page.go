@@ -188,7 +188,9 @@ func (s *Server) render(w http.ResponseWriter, r *http.Request, name string, v a
 	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; "+
 		"form-action 'self'; frame-ancestors 'none'; base-uri 'none'")
 	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Referrer-Policy", "no-referrer")
+	// Not no-referrer: with that, browsers send the page's own forms with an
+	// origin of "null".
+	h.Set("Referrer-Policy", "same-origin")
 	_, _ = w.Write(b.Bytes())
 }
 

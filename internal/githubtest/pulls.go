@@ -187,6 +187,9 @@ func (s *Server) Merge(fullName string, number int, m Merge) (PullRequest, error
 	if err != nil {
 		return PullRequest{}, fmt.Errorf("merge pull request %d: %w", number, err)
 	}
+	if s.opts.Deploy != nil {
+		s.opts.Deploy(r.fullName(), s.st.changedBy(r, p.BaseBranch, sha))
+	}
 	s.close(p, sha, m.By)
 	closed := s.pullEvent(r, p, "closed", m.By, nil)
 	events := s.move(r, p.BaseBranch, sha, m.By)
@@ -197,6 +200,18 @@ func (s *Server) Merge(fullName string, number int, m Merge) (PullRequest, error
 	}
 	s.queue(events...)
 	return *p, nil
+}
+
+// changedBy gives the files that differ between the head of a branch and a
+// commit that it is about to be moved to, deleted ones aside.
+func (st *state) changedBy(r *repository, branch, sha string) map[string]string {
+	before, files := r.Commits[r.Branches[branch]].Files, make(map[string]string)
+	for path, blob := range r.Commits[sha].Files {
+		if before[path] != blob {
+			files[path] = string(st.Blobs[blob])
+		}
+	}
+	return files
 }
 
 // mergeCommit makes the commits that a merge puts on the base branch and

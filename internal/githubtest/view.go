@@ -19,6 +19,7 @@ type repositoryView struct {
 	Token      string
 	Proposes   bool
 	OpenPulls  int
+	Step       int        // of the three on top: where the newest merge stands
 	Pulls      []pullView // newest first
 	Panels     []Panel
 	Deliveries []deliveryView
@@ -46,6 +47,7 @@ type fileView struct {
 	Path, Status   string
 	Added, Removed int
 	Lines          []diffLine
+	Expanded       bool
 }
 
 type diffLine struct{ Class, Text string }
@@ -65,7 +67,8 @@ type checkView struct {
 	Took            string
 	Details         string
 	Summary, Text   template.HTML
-	Rerun, Open     bool
+	Rerun           bool
+	Tells, Expanded bool // it has a summary; the summary is open
 	Actions         []Action
 }
 
@@ -93,7 +96,16 @@ func (s *Server) repositoryView(r *repository) repositoryView {
 		}
 		pv := s.pullView(r, p)
 		pv.Expanded = expanded
+		if p.Merged && merged == 1 {
+			v.Step = 2
+			if pv.Verdict == "success" {
+				v.Step = 3
+			}
+		}
 		v.Pulls = append(v.Pulls, pv)
+	}
+	if v.OpenPulls > 0 && v.Step != 2 {
+		v.Step = 1
 	}
 	for _, d := range slices.Backward(s.st.Deliveries) {
 		if len(v.Deliveries) == 8 {
@@ -109,7 +121,7 @@ func (s *Server) repositoryView(r *repository) repositoryView {
 func newDeliveryView(d *Delivery) deliveryView {
 	v := deliveryView{
 		Time: d.DeliveredAt.Local().Format("15:04:05"), Event: d.Event, Answer: d.Status,
-		Took: d.Duration.Round(time.Millisecond).String(), Good: d.Status == "OK", Again: d.Redelivery,
+		Took: max(d.Duration.Round(time.Millisecond), time.Millisecond).String(), Good: d.Status == "OK", Again: d.Redelivery,
 	}
 	if d.Action != "" {
 		v.Event += "." + d.Action
@@ -140,7 +152,7 @@ func (s *Server) pullView(r *repository, p *PullRequest) pullView {
 	}
 	v.FileCount = plural(len(v.Files), "file") + " changed"
 	head := checkSection{
-		Title: "Checks", SHA: short(p.HeadSHA), Checks: s.checkViews(r, p.HeadSHA),
+		Title: "Checks", SHA: short(p.HeadSHA), Checks: s.checkViews(r, p.HeadSHA, true),
 		Empty: "No checks yet. Merge the pull request, and they appear here.",
 	}
 	if p.Merged {
@@ -150,7 +162,7 @@ func (s *Server) pullView(r *repository, p *PullRequest) pullView {
 	if p.Merged && p.MergeSHA != p.HeadSHA {
 		v.Sections = append(v.Sections, checkSection{
 			Title: "Checks of the merge commit on " + p.BaseBranch, SHA: short(p.MergeSHA),
-			Checks: s.checkViews(r, p.MergeSHA), Empty: "None yet.",
+			Checks: s.checkViews(r, p.MergeSHA, false), Empty: "None yet.",
 		})
 	}
 	v.Verdict = verdictOf(head.Checks)
@@ -172,7 +184,7 @@ func (s *Server) fileView(p *PullRequest, ch change) fileView {
 	text, added, removed := s.st.patch(ch)
 	v := fileView{
 		ID: fmt.Sprintf("file-%d-%s", p.Number, objectID("path", []byte(ch.Path))[:8]), Path: ch.Path, Status: ch.Status,
-		Added: added, Removed: removed,
+		Added: added, Removed: removed, Expanded: p.State == "open" && added+removed <= 12,
 	}
 	all := strings.Split(text, "\n")
 	for _, l := range all[:min(len(all), 200)] {
@@ -182,21 +194,22 @@ func (s *Server) fileView(p *PullRequest, ch change) fileView {
 	return v
 }
 
-// checkViews shows the newest check run of each name.
-func (s *Server) checkViews(r *repository, sha string) []checkView {
+// checkViews shows the newest check run of each name. The summary is open on a
+// pull request's head; on the merge commit it says the same again.
+func (s *Server) checkViews(r *repository, sha string, onHead bool) []checkView {
 	var out []checkView
 	seen := map[string]bool{}
 	for _, run := range slices.Backward(s.st.runsOf(r.ID, sha)) {
 		if !seen[run.Name] {
 			seen[run.Name] = true
-			out = append(out, s.checkView(r, run))
+			out = append(out, s.checkView(r, run, onHead))
 		}
 	}
 	slices.SortFunc(out, func(a, b checkView) int { return strings.Compare(a.Name, b.Name) })
 	return out
 }
 
-func (s *Server) checkView(r *repository, run *CheckRun) checkView {
+func (s *Server) checkView(r *repository, run *CheckRun, onHead bool) checkView {
 	v := checkView{
 		FullName: r.fullName(), Token: s.formKey, ID: run.ID, Name: run.Name, Title: run.Title,
 		Details: run.DetailsURL, Summary: markdown(run.Summary), Text: markdown(run.Text), Percent: -1,
@@ -206,11 +219,14 @@ func (s *Server) checkView(r *repository, run *CheckRun) checkView {
 		v.Percent = percent(run.Title)
 	}
 	if run.CompletedAt != nil {
-		v.Took = run.CompletedAt.Sub(run.StartedAt).Round(time.Second).String()
+		if took := run.CompletedAt.Sub(run.StartedAt).Round(time.Second); took > 0 {
+			v.Took = took.String()
+		}
 		v.Rerun = run.AppID == s.st.App.ID
 		v.Actions = run.Actions
 	}
-	v.Open = run.Summary != "" || run.Text != ""
+	v.Tells = run.Summary != "" || run.Text != ""
+	v.Expanded = onHead && run.Status != "queued"
 	return v
 }
 

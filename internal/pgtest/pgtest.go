@@ -8,12 +8,9 @@ import (
 	"fmt"
 	"net/url"
 	"os"
-	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -110,34 +107,8 @@ func Cluster(t testing.TB, settings map[string]string) *pglocal.Cluster {
 	return c
 }
 
-// prefix starts the name of every folder of ours; the process id follows it.
-const prefix = "neontwin-test-"
-
-// Dir makes a folder for a cluster outside the test's own temporary folder,
-// which a server that may not run as root could not enter. Folders of
-// processes that were killed are removed, their servers stopped.
-func Dir() (string, error) {
-	sweep()
-	return os.MkdirTemp("", fmt.Sprintf("%s%d-", prefix, os.Getpid()))
-}
-
-var sweep = sync.OnceFunc(func() {
-	old, _ := filepath.Glob(filepath.Join(os.TempDir(), prefix+"*"))
-	for _, dir := range old {
-		owner, _, _ := strings.Cut(strings.TrimPrefix(filepath.Base(dir), prefix), "-")
-		pid, err := strconv.Atoi(owner)
-		if err != nil || syscall.Kill(pid, 0) == nil {
-			continue
-		}
-		if b, err := os.ReadFile(filepath.Join(dir, "data", "postmaster.pid")); err == nil {
-			line, _, _ := strings.Cut(string(b), "\n")
-			if server, err := strconv.Atoi(line); err == nil && server > 1 {
-				_ = syscall.Kill(server, syscall.SIGQUIT)
-			}
-		}
-		_ = os.RemoveAll(dir)
-	}
-})
+// Dir makes a folder for a cluster; see pglocal.Scratch.
+func Dir() (string, error) { return pglocal.Scratch("neontwin-test-") }
 
 var running atomic.Pointer[server]
 
