@@ -39,9 +39,8 @@ golden: setup ## rewrite the golden files; then read the diff
 	go test $$(grep -rl --include='*_test.go' 'flag.Bool("update"' . | xargs -n 1 dirname | sort -u) -update
 
 .PHONY: lint
-lint: ## every linter of .golangci.yml, and the formatting
+lint: ## every linter of .golangci.yml, formatting included
 	$(LINT) run
-	$(LINT) fmt --diff
 
 .PHONY: fix
 fix: ## format, and mend what linters can
