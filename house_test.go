@@ -83,7 +83,7 @@ var owners = []struct {
 	{"github.com/riverqueue/", []string{"internal/jobs"}, true},
 	{"github.com/google/go-github/", []string{"internal/github"}, false},
 	{"github.com/bradleyfalzon/ghinstallation/", []string{"internal/github"}, false},
-	{"github.com/pressly/goose/", []string{"internal/jobs", "migrations"}, false},
+	{"github.com/pressly/goose/", []string{"internal/jobs", "migrations"}, true},
 	{"github.com/goccy/go-yaml", []string{"internal/config", "internal/spec"}, true},
 	{"github.com/alecthomas/kong", []string{"cmd/server", "cmd/twin", "cmd/sandbox"}, false},
 	{"github.com/getkin/kin-openapi/", nil, true},
