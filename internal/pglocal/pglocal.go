@@ -163,6 +163,10 @@ func (c *Cluster) logFile() string      { return filepath.Join(c.dir, "server.lo
 
 // initialize runs initdb unless it has been run, and learns the password.
 func (c *Cluster) initialize(ctx context.Context) error {
+	// The user that runs the server must be able to pass through what is above.
+	if err := os.MkdirAll(filepath.Dir(c.dir), 0o711); err != nil { //nolint:gosec // see above
+		return err
+	}
 	if err := os.MkdirAll(c.dir, 0o700); err != nil {
 		return err
 	}
