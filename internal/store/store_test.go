@@ -3,18 +3,18 @@ package store_test
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/stdlib"
-	"github.com/pressly/goose/v3"
+	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/neontwin/neontwin/internal/jobs"
 	"github.com/neontwin/neontwin/internal/pgtest"
 	"github.com/neontwin/neontwin/internal/store"
 	"github.com/neontwin/neontwin/internal/twin"
-	"github.com/neontwin/neontwin/migrations"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
@@ -23,17 +23,12 @@ func TestMain(m *testing.M) { pgtest.Main(m) }
 func open(t *testing.T) (store.Store, *pgx.Conn) {
 	t.Helper()
 	url := pgtest.URL(t)
-	config, err := pgx.ParseConfig(url)
+	pool, err := pgxpool.New(t.Context(), url)
 	if err != nil {
 		t.Fatal(err)
 	}
-	db := stdlib.OpenDB(*config)
-	defer db.Close()
-	provider, err := goose.NewProvider(goose.DialectPostgres, db, migrations.FS)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := provider.Up(t.Context()); err != nil {
+	defer pool.Close()
+	if err := jobs.Migrate(t.Context(), pool, slog.New(slog.DiscardHandler)); err != nil {
 		t.Fatal(err)
 	}
 	conn := pgtest.Connect(t, url)
