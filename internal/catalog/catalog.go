@@ -4,7 +4,6 @@ package catalog
 
 import (
 	"context"
-	"errors"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -171,17 +170,4 @@ type MatView struct {
 // Extension is an installed extension.
 type Extension struct {
 	Name, Version, Schema string
-}
-
-// Read reads the catalog. q must be in a transaction, best under the snapshot
-// that rows are read from; Read empties the transaction's search_path.
-func Read(ctx context.Context, q Querier) (*Schema, error) {
-	return nil, errors.New("read catalog: not written yet")
-}
-
-// Lockable lists what a copy must hold ACCESS SHARE locks on: all tables and
-// partitioned tables that we may read. It is for LOCK TABLE ONLY, before the
-// snapshot is taken. It needs no transaction.
-func Lockable(ctx context.Context, q Querier) ([]Name, error) {
-	return nil, errors.New("list tables: not written yet")
 }

@@ -21,6 +21,9 @@ var plain = regexp.MustCompile(`^[a-z_][a-z0-9_]*$`)
 // ask for it. Don't send it to a server: keywords are not quoted.
 func (n Name) String() string {
 	parts := []string{n.Schema, n.Name}
+	if n == (Name{}) {
+		return ""
+	}
 	if n.Schema == "" {
 		parts = parts[1:]
 	}

@@ -1,0 +1,19 @@
+-- Dropped columns leave gaps that a copy does not have: so the place is
+-- counted. Names of NOT NULL constraints are not compared.
+SELECT r.ident || '.' || quote_ident(a.attname), concat_ws(' ',
+  row_number() OVER (PARTITION BY r.oid ORDER BY a.attnum),
+  format_type(a.atttypid, a.atttypmod),
+  CASE WHEN a.attcollation <> t.typcollation THEN 'COLLATE ' || a.attcollation::regcollation END,
+  CASE WHEN a.attnotnull THEN 'NOT NULL' END,
+  CASE WHEN a.attgenerated = '' THEN 'DEFAULT ' ELSE 'GENERATED ' || a.attgenerated::text || ' AS ' END || pg_get_expr(d.adbin, d.adrelid),
+  'IDENTITY ' || nullif(a.attidentity::text, ''),
+  CASE WHEN r.relkind IN ('r', 'p', 'm') AND a.attstorage <> t.typstorage THEN 'STORAGE ' || a.attstorage::text END,
+  'COMPRESSION ' || nullif(a.attcompression::text, ''), -- since 14
+  'STATISTICS ' || nullif(a.attstattarget, -1),
+  'WITH ' || (SELECT string_agg(o, ', ' ORDER BY o) FROM unnest(a.attoptions) o),
+  'OPTIONS ' || a.attfdwoptions::text)
+FROM rel r
+JOIN pg_attribute a ON a.attrelid = r.oid AND a.attnum > 0 AND NOT a.attisdropped
+JOIN pg_type t ON t.oid = a.atttypid
+LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+WHERE r.relkind IN ('r', 'p', 'f', 'v', 'm')

@@ -1,0 +1,23 @@
+SELECT c.oid, n.nspname, c.relname, c.relkind::text,
+  has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT'),
+  c.relpersistence = 'u', c.relispartition,
+  coalesce((SELECT i.inhparent FROM pg_inherits i WHERE i.inhrelid = c.oid ORDER BY i.inhseqno LIMIT 1), 0)::oid,
+  c.relhassubclass, c.relrowsecurity, c.relforcerowsecurity, row_security_active(c.oid),
+  coalesce(e.extname, ''), coalesce(x.condition, ''),
+  CASE WHEN c.relkind = 'r' THEN coalesce(pg_relation_size(c.oid), 0) / current_setting('block_size')::int ELSE 0 END,
+  CASE WHEN c.relkind = 'r' THEN coalesce(pg_table_size(c.oid), 0) ELSE 0 END,
+  c.reltuples::float8,                                                              -- since 14
+  CASE WHEN c.reltuples = 0 AND c.relpages = 0 THEN -1 ELSE c.reltuples END::float8, -- before 14
+  EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary),
+  c.relispopulated
+FROM pg_class c
+JOIN pg_namespace n ON n.oid = c.relnamespace
+LEFT JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.objsubid = 0 AND d.deptype = 'e'
+LEFT JOIN pg_extension e ON e.oid = d.refobjid
+LEFT JOIN LATERAL (
+  SELECT u.rel, u.condition FROM unnest(e.extconfig, e.extcondition) AS u (rel, condition) WHERE u.rel = c.oid
+) x ON true
+WHERE c.relkind IN ('r', 'p', 'f', 'm') AND c.relpersistence <> 't'
+  AND n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', 'neontwin')
+  AND (e.oid IS NULL OR x.rel IS NOT NULL)
+ORDER BY n.nspname, c.relname
