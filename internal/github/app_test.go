@@ -225,6 +225,17 @@ func TestFile(t *testing.T) {
 	}
 }
 
+// TestFileOfUnknownBranch holds that a branch which is not there is no missing file.
+func TestFileOfUnknownBranch(t *testing.T) {
+	t.Parallel()
+	h := newHub(t)
+	h.answer("GET /repos/acme/shop/contents/a", 404, `{"message":"No commit found for the ref gone"}`)
+	h.answer("GET /repos/acme/shop", 200, `{"id":9}`)
+	if _, err := h.app(t).File(t.Context(), shop, "a", "gone"); !errors.Is(err, ErrNoCommit) {
+		t.Errorf("got %v, want ErrNoCommit", err)
+	}
+}
+
 // TestTokenScope holds that a token is good for one repository and no more
 // than we need, and is used again.
 func TestTokenScope(t *testing.T) {
@@ -363,14 +374,19 @@ func TestLastRequest(t *testing.T) {
 		w.Header().Set("X-RateLimit-Reset", strconv.FormatInt(reset.Unix(), 10))
 		reply(w, 200, "x")
 	})
+	h.answer("GET /repos/acme/blog/contents/a", 200, "x")
 	a := h.app(t)
+	sibling := shop
+	sibling.ID, sibling.Name = 10, "blog"
 	if _, err := a.File(t.Context(), shop, "a", "main"); err != nil {
 		t.Fatal(err)
 	}
-	_, err := a.File(t.Context(), shop, "a", "main")
-	var later *twin.LaterError
-	if !errors.As(err, &later) || later.At.Before(reset.Truncate(time.Second)) || len(h.requests()) != 1 {
-		t.Errorf("got %v after %d requests", err, len(h.requests()))
+	for _, repo := range []twin.Repository{shop, sibling} {
+		_, err := a.File(t.Context(), repo, "a", "main")
+		var later *twin.LaterError
+		if !errors.As(err, &later) || later.At.Before(reset.Truncate(time.Second)) || len(h.requests()) != 1 {
+			t.Errorf("%s: got %v after %d requests", repo.Name, err, len(h.requests()))
+		}
 	}
 }
 

@@ -113,7 +113,7 @@ func TestFindCheckRun(t *testing.T) {
 		}
 		if q.Get("page") == "1" {
 			w.Header().Set("Link", fmt.Sprintf(`<%s%s?page=2>; rel="next"`, h.URL, r.URL.Path))
-			reply(w, 200, `{"total_count":5,"check_runs":[`+entry(1, "417:head", "n", 99)+","+entry(2, "41", "n", appID)+`]}`)
+			reply(w, 200, `{"total_count":5,"check_runs":[`+entry(9, "417:head", "n", 99)+","+entry(2, "41", "n", appID)+`]}`)
 			return
 		}
 		reply(w, 200, `{"total_count":5,"check_runs":[`+entry(4, "417:head", "n", appID)+","+

@@ -151,6 +151,15 @@ func TestReadEvent(t *testing.T) {
 	}
 }
 
+// TestEmptySecret holds that an empty secret signs nothing, even if it was let in.
+func TestEmptySecret(t *testing.T) {
+	t.Parallel()
+	_, err := ReadEvent(httptest.NewRecorder(), deliver("ping", nil, []byte("{}")), [][]byte{nil, {}})
+	if !errors.Is(err, ErrSignature) {
+		t.Errorf("got %v, want ErrSignature", err)
+	}
+}
+
 func TestCheckSecrets(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
