@@ -75,7 +75,7 @@ func (s *Server) routes() {
 	s.mux.HandleFunc(apiRoot+"/repositories/{id}", s.byID)
 	s.mux.HandleFunc(apiRoot+"/repositories/{id}/{rest...}", s.byID)
 	s.mux.HandleFunc(apiRoot+"/", func(w http.ResponseWriter, r *http.Request) {
-		s.write(w, r, "", http.StatusNotFound, problem(http.StatusNotFound, "Not Found"))
+		s.write(w, r, http.StatusNotFound, problem(http.StatusNotFound, "Not Found"))
 	})
 	s.page = s.pageRoutes()
 }
@@ -112,7 +112,7 @@ func (s *Server) byID(w http.ResponseWriter, r *http.Request) {
 	}
 	s.mu.Unlock()
 	if err != nil || repo == nil {
-		s.write(w, r, "", http.StatusNotFound, problem(http.StatusNotFound, "Not Found"))
+		s.write(w, r, http.StatusNotFound, problem(http.StatusNotFound, "Not Found"))
 		return
 	}
 	again := r.Clone(r.Context())
@@ -129,11 +129,11 @@ func (s *Server) serve(rt route, w http.ResponseWriter, r *http.Request) {
 	s.fail(s.fault(rt.pattern), w, r, func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 16<<20))
 		if err != nil {
-			s.write(w, r, "", http.StatusBadRequest, problem(http.StatusBadRequest, "Problems reading the body"))
+			s.write(w, r, http.StatusBadRequest, problem(http.StatusBadRequest, "Problems reading the body"))
 			return
 		}
 		if r.Header.Get("User-Agent") == "" {
-			s.write(w, r, "", http.StatusForbidden, problem(http.StatusForbidden,
+			s.write(w, r, http.StatusForbidden, problem(http.StatusForbidden,
 				"Request forbidden by administrative rules. Please make sure your request has a User-Agent header"))
 			return
 		}
@@ -221,9 +221,9 @@ func (c *call) decode(v any) (int, any) {
 }
 
 // write answers outside of a route: for faults and unknown paths.
-func (s *Server) write(w http.ResponseWriter, r *http.Request, bearer string, status int, answer any) {
+func (s *Server) write(w http.ResponseWriter, r *http.Request, status int, answer any) {
 	text, kind := encode(answer)
-	s.send(w, r, bearer, status, text, kind)
+	s.send(w, r, "", status, text, kind)
 }
 
 func encode(answer any) (text []byte, contentType string) {

@@ -183,9 +183,6 @@ func (c *call) attemptDelivery() (int, any) {
 	if d == nil {
 		return notFound()
 	}
-	c.queue(&message{
-		GUID: d.GUID, Event: d.Event, Action: d.Action, Installation: d.Installation,
-		Repository: d.Repository, Payload: d.Payload, Redelivery: true,
-	})
+	c.queue(d.again())
 	return http.StatusAccepted, obj{}
 }

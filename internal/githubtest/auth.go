@@ -130,9 +130,7 @@ func (c *call) mint() (int, any) {
 		return status, answer
 	}
 	t := &token{installation: in.ID, permissions: in.Permissions, expires: c.now().Add(time.Hour)}
-	for _, id := range want.RepositoryIDs {
-		t.repositories = append(t.repositories, id)
-	}
+	t.repositories = append(t.repositories, want.RepositoryIDs...)
 	for _, name := range want.Repositories {
 		if r := c.st.repository(in.Owner, name); r != nil {
 			t.repositories = append(t.repositories, r.ID)
@@ -260,7 +258,7 @@ func (c *call) charge(rt route) (int, any) {
 	}
 	if lately >= 80 || len(b.writes) >= 500 {
 		c.w.Header().Set("Retry-After", "60")
-		return http.StatusForbidden, obj{"message": secondaryText, "documentation_url": rateLimitDocs}
+		return http.StatusForbidden, obj{"message": secondaryText, "documentation_url": secondaryDocs}
 	}
 	b.writes = append(b.writes, now)
 	return 0, nil

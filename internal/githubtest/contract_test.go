@@ -115,14 +115,14 @@ func (c *contractTransport) RoundTrip(req *http.Request) (*http.Response, error)
 	if err != nil || undescribed.MatchString(req.URL.Path) || !strings.HasPrefix(req.URL.Path, "/api/v3/") {
 		return res, err
 	}
-	body, err := io.ReadAll(res.Body)
-	if err != nil {
-		res.Body = io.NopCloser(io.MultiReader(bytes.NewReader(body), failing{err}))
-		return res, nil
-	}
+	body, broken := io.ReadAll(res.Body)
 	res.Body = io.NopCloser(bytes.NewReader(body))
-	c.check(req, reqBody, res, body)
-	return res, nil
+	if broken == nil {
+		c.check(req, reqBody, res, body)
+	} else { // the client shall see the answer break off, too
+		res.Body = io.NopCloser(io.MultiReader(bytes.NewReader(body), failing{broken}))
+	}
+	return res, err
 }
 
 type failing struct{ err error }

@@ -95,7 +95,7 @@ func (s *Server) queue(list ...*message) {
 		case WebhookDoubled:
 			twice := *m
 			s.st.Queue = append(s.st.Queue, m, &twice)
-		default:
+		case "", WebhookFailed, WebhookOvertaken, WebhookMissigned, WebhookPreviousSecret:
 			s.st.Queue = append(s.st.Queue, m)
 		}
 	}
@@ -193,8 +193,10 @@ func (s *Server) next() *message {
 	return m
 }
 
-// forgetDeliveries drops what GitHub no longer shows.
+// forgetDeliveries drops what GitHub no longer shows, and what is over a
+// thousand, since the state file holds them all.
 func (s *Server) forgetDeliveries() {
+	s.st.Deliveries = s.st.Deliveries[max(0, len(s.st.Deliveries)-1000):]
 	s.st.Deliveries = slices.DeleteFunc(s.st.Deliveries, func(d *Delivery) bool {
 		return s.now().Sub(d.DeliveredAt) > retention
 	})
@@ -298,11 +300,16 @@ func (s *Server) Redeliver(id int64) error {
 	if d == nil {
 		return fmt.Errorf("redeliver %d: there is no such delivery", id)
 	}
-	s.queue(&message{
+	s.queue(d.again())
+	return nil
+}
+
+// again is the webhook of a delivery, to be sent once more.
+func (d *Delivery) again() *message {
+	return &message{
 		GUID: d.GUID, Event: d.Event, Action: d.Action, Installation: d.Installation,
 		Repository: d.Repository, Payload: d.Payload, Redelivery: true,
-	})
-	return nil
+	}
 }
 
 func (st *state) delivery(id int64) *Delivery {

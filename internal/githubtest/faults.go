@@ -143,25 +143,29 @@ func (s *Server) webhookFault(m *message) WebhookFault {
 	return WebhookFault{}
 }
 
-const rateLimitDocs = "https://docs.github.com/rest/overview/rate-limits-for-the-rest-api"
+// Clients tell the two limits apart by these.
+const (
+	rateLimitDocs = "https://docs.github.com/rest/overview/rate-limits-for-the-rest-api"
+	secondaryDocs = rateLimitDocs + "#about-secondary-rate-limits"
+)
 
 // fail answers a request as the fault says, or hands it on.
 func (s *Server) fail(f Fault, w http.ResponseWriter, r *http.Request, next http.HandlerFunc) {
 	if f.RetryAfter != "" {
 		w.Header().Set("Retry-After", f.RetryAfter)
 	}
-	refuse := func(status int, message string) { s.write(w, r, "", status, problem(status, message)) }
+	refuse := func(status int, message string) { s.write(w, r, status, problem(status, message)) }
 	switch f.Kind {
 	case TooManyRequests:
 		refuse(http.StatusTooManyRequests, "You have exceeded a rate limit. Please wait a few minutes before you try again.")
 	case SecondaryLimit:
-		s.write(w, r, "", http.StatusForbidden, obj{"message": secondaryText, "documentation_url": rateLimitDocs})
+		s.write(w, r, http.StatusForbidden, obj{"message": secondaryText, "documentation_url": secondaryDocs})
 	case BareSecondaryLimit:
-		s.write(w, r, "", http.StatusForbidden, obj{"message": secondaryText})
+		s.write(w, r, http.StatusForbidden, obj{"message": secondaryText})
 	case PrimaryLimit:
 		used := &budget{used: s.opts.RateLimit, reset: s.now().Add(f.Delay)}
 		used.headers(w.Header(), s.opts.RateLimit)
-		s.write(w, r, "", http.StatusForbidden, obj{"message": primaryText, "documentation_url": rateLimitDocs})
+		s.write(w, r, http.StatusForbidden, obj{"message": primaryText, "documentation_url": rateLimitDocs})
 	case Unauthorized:
 		refuse(http.StatusUnauthorized, "Bad credentials")
 	case Forbidden:

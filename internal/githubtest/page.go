@@ -151,7 +151,6 @@ func (s *Server) showHome(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) showRepository(w http.ResponseWriter, r *http.Request) {
-	name := r.PathValue("owner") + "/" + r.PathValue("repo")
 	s.mu.Lock()
 	repo := s.st.repository(r.PathValue("owner"), r.PathValue("repo"))
 	var v repositoryView
@@ -166,7 +165,7 @@ func (s *Server) showRepository(w http.ResponseWriter, r *http.Request) {
 	if s.opts.Panel != nil {
 		ctx, cancel := context.WithTimeout(r.Context(), 3*time.Second)
 		defer cancel()
-		v.Panels = s.opts.Panel(ctx, name)
+		v.Panels = s.opts.Panel(ctx, v.FullName)
 	}
 	if r.URL.Query().Has("live") {
 		s.render(w, r, "live", v)

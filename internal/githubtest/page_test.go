@@ -91,7 +91,7 @@ func TestMergeFromThePage(t *testing.T) {
 	}
 	equal(t, "merged", dig(got[0].payload, "pull_request", "merged"), any(true))
 	equal(t, "again", k.submit("/acme/shop/merge", form).status, http.StatusUnprocessableEntity)
-	contains(t, k.page("/acme/shop"), "Merged</span>", "Waiting for the first check", "pull_request.closed")
+	contains(t, k.page("/acme/shop"), "Merged</span>", "No check yet.", "pull_request.closed")
 	contains(t, k.page("/"), "0 open · 1 merged")
 
 	r = k.submit("/acme/shop/propose", url.Values{"token": {token}})

@@ -128,15 +128,46 @@ func (st *state) pull(fullName string, number int) (*repository, *PullRequest, e
 
 // ClosePullRequest closes a pull request without merging it.
 func (s *Server) ClosePullRequest(fullName string, number int) error {
-	return s.changePull(fullName, number, "open", "closed", func(p *PullRequest) { s.close(p, "", "") })
+	return s.changePull(fullName, number, "open", "closed", func(_ *repository, p *PullRequest) (obj, error) {
+		s.close(p, "", "")
+		return nil, nil
+	})
 }
 
 // ReopenPullRequest opens a closed pull request again.
 func (s *Server) ReopenPullRequest(fullName string, number int) error {
-	return s.changePull(fullName, number, "closed", "reopened", func(p *PullRequest) { p.State, p.ClosedAt = "open", nil })
+	return s.changePull(fullName, number, "closed", "reopened", func(_ *repository, p *PullRequest) (obj, error) {
+		p.State, p.ClosedAt = "open", nil
+		return nil, nil
+	})
 }
 
-func (s *Server) changePull(fullName string, number int, from, action string, change func(*PullRequest)) error {
+// ReadyForReview ends the draft state of a pull request.
+func (s *Server) ReadyForReview(fullName string, number int) error {
+	return s.changePull(fullName, number, "open", "ready_for_review", func(_ *repository, p *PullRequest) (obj, error) {
+		p.Draft = false
+		return nil, nil
+	})
+}
+
+// Retarget points a pull request at another base branch and sends
+// pull_request.edited.
+func (s *Server) Retarget(fullName string, number int, base string) error {
+	return s.changePull(fullName, number, "open", "edited", func(r *repository, p *PullRequest) (obj, error) {
+		if r.Branches[base] == "" {
+			return nil, fmt.Errorf("no branch %q", base)
+		}
+		from := obj{"ref": obj{"from": p.BaseBranch}, "sha": obj{"from": p.BaseSHA}}
+		p.BaseBranch = base
+		s.tryMerge(r, p)
+		return obj{"changes": obj{"base": from}}, nil
+	})
+}
+
+// changePull changes a pull request in the state from and sends the event.
+func (s *Server) changePull(
+	fullName string, number int, from, action string, change func(*repository, *PullRequest) (obj, error),
+) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r, p, err := s.st.pull(fullName, number)
@@ -146,9 +177,12 @@ func (s *Server) changePull(fullName string, number int, from, action string, ch
 	if p.State != from || p.Merged {
 		return fmt.Errorf("change pull request %d: it is not %s or was merged", number, from)
 	}
-	change(p)
+	more, err := change(r, p)
+	if err != nil {
+		return fmt.Errorf("change pull request %d: %w", number, err)
+	}
 	p.UpdatedAt = s.now()
-	s.queue(s.pullEvent(r, p, action, "octocat", nil))
+	s.queue(s.pullEvent(r, p, action, "octocat", more))
 	s.touch()
 	return nil
 }
@@ -179,8 +213,8 @@ func (s *Server) Merge(fullName string, number int, m Merge) (PullRequest, error
 	if err != nil {
 		return PullRequest{}, err
 	}
-	if p.State != "open" || r.Archived {
-		return PullRequest{}, fmt.Errorf("merge pull request %d: it is closed, or the repository is archived", number)
+	if p.State != "open" || p.Draft || r.Archived {
+		return PullRequest{}, fmt.Errorf("merge pull request %d: it is closed or a draft, or the repository is archived", number)
 	}
 	m.By = cmp.Or(m.By, "octocat")
 	sha, err := s.mergeCommit(r, p, m)

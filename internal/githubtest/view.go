@@ -156,7 +156,7 @@ func (s *Server) pullView(r *repository, p *PullRequest) pullView {
 		Empty: "No checks yet. Merge the pull request, and they appear here.",
 	}
 	if p.Merged {
-		head.Empty = "Waiting for the first check…"
+		head.Empty = "No check yet. It appears within seconds, unless no watched file changed."
 	}
 	v.Sections = []checkSection{head}
 	if p.Merged && p.MergeSHA != p.HeadSHA {

@@ -67,12 +67,24 @@ func TestMerges(t *testing.T) {
 		order    []string
 		sameTree bool
 	}{
-		{githubtest.Merge{}, 2, "Merge pull request #1 from acme/patch-1\n\nAdd orders",
-			[]string{"pull_request.closed", "push", "check_suite.requested"}, false},
-		{githubtest.Merge{Method: githubtest.Squash, By: "mona"}, 1, "Add orders (#1)",
-			[]string{"pull_request.closed", "push", "check_suite.requested"}, false},
-		{githubtest.Merge{Method: githubtest.Rebase, PushFirst: true}, 1, "Add orders",
-			[]string{"push", "pull_request.closed", "check_suite.requested"}, false},
+		{
+			githubtest.Merge{},
+			2, "Merge pull request #1 from acme/patch-1\n\nAdd orders",
+			[]string{"pull_request.closed", "push", "check_suite.requested"},
+			false,
+		},
+		{
+			githubtest.Merge{Method: githubtest.Squash, By: "mona"},
+			1, "Add orders (#1)",
+			[]string{"pull_request.closed", "push", "check_suite.requested"},
+			false,
+		},
+		{
+			githubtest.Merge{Method: githubtest.Rebase, PushFirst: true},
+			1, "Add orders",
+			[]string{"push", "pull_request.closed", "check_suite.requested"},
+			false,
+		},
 	} {
 		t.Run(string("method "+tt.merge.Method), func(t *testing.T) {
 			t.Parallel()
@@ -232,6 +244,31 @@ func TestPullRequestLife(t *testing.T) {
 	if _, ok := dig(got[0].payload, "repository", "created_at").(float64); !ok {
 		t.Error("repository.created_at of a push is no number")
 	}
+}
+
+func TestDraftAndRetarget(t *testing.T) {
+	t.Parallel()
+	k := setup(t)
+	_, err := k.gh.Push(githubtest.Push{Repository: "acme/shop", Branch: "release", To: "main"})
+	must(t, err)
+	k.pull(func(n *githubtest.NewPullRequest) { n.Draft = true })
+	k.settle()
+	k.inbox.take()
+	if _, err := k.gh.Merge("acme/shop", 1, githubtest.Merge{}); err == nil {
+		t.Error("merged a draft")
+	}
+	must(t, k.gh.ReadyForReview("acme/shop", 1))
+	must(t, k.gh.Retarget("acme/shop", 1, "release"))
+	if err := k.gh.Retarget("acme/shop", 1, "none"); err == nil {
+		t.Error("retargeted to an unknown branch")
+	}
+	got := k.took("pull_request.ready_for_review", "pull_request.edited")
+	equal(t, "draft", dig(got[0].payload, "pull_request", "draft"), any(false))
+	equal(t, "base before", dig(got[1].payload, "changes", "base", "ref", "from"), any("main"))
+	equal(t, "base", dig(got[1].payload, "pull_request", "base", "ref"), any("release"))
+	_, err = k.gh.Merge("acme/shop", 1, githubtest.Merge{})
+	must(t, err)
+	equal(t, "ref", k.took("pull_request.closed", "push", "check_suite.requested")[1].payload["ref"], any("refs/heads/release"))
 }
 
 func TestDeliveries(t *testing.T) {
