@@ -6,7 +6,8 @@ SELECT r.ident || '.' || quote_ident(a.attname), concat_ws(' ',
   CASE WHEN a.attcollation <> t.typcollation THEN 'COLLATE ' || a.attcollation::regcollation END,
   CASE WHEN a.attnotnull THEN 'NOT NULL' END,
   CASE WHEN a.attgenerated = '' THEN 'DEFAULT ' ELSE 'GENERATED ' || a.attgenerated::text || ' AS ' END || pg_get_expr(d.adbin, d.adrelid),
-  'IDENTITY ' || nullif(a.attidentity::text, ''),
+  -- from 17 on, partitions have their parent's
+  CASE WHEN NOT r.relispartition THEN 'IDENTITY ' || nullif(a.attidentity::text, '') END,
   CASE WHEN r.relkind IN ('r', 'p', 'm') AND a.attstorage <> t.typstorage THEN 'STORAGE ' || a.attstorage::text END,
   'COMPRESSION ' || nullif(a.attcompression::text, ''), -- since 14
   'STATISTICS ' || nullif(a.attstattarget, -1),
