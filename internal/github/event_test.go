@@ -2,6 +2,7 @@ package github
 
 import (
 	"bytes"
+	"context"
 	"crypto/hmac"
 	"crypto/sha1" //nolint:gosec // what must not be accepted
 	"crypto/sha256"
@@ -35,7 +36,7 @@ func sign(secret, body []byte) string {
 
 // deliver makes the request that GitHub would send.
 func deliver(event string, secret, body []byte) *http.Request {
-	r := httptest.NewRequest(http.MethodPost, "/webhooks/github", bytes.NewReader(body))
+	r := httptest.NewRequestWithContext(context.Background(), http.MethodPost, "/webhooks/github", bytes.NewReader(body))
 	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set("X-GitHub-Event", event)
 	r.Header.Set("X-GitHub-Delivery", "72d3162e-cc78-11e3-81ab-4c9367dc0958")

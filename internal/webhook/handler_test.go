@@ -235,7 +235,11 @@ func TestHandlerRefuses(t *testing.T) {
 	if text := s.log.String(); !strings.Contains(text, "webhook refused") || strings.Contains(text, "nonsense") {
 		t.Errorf("logged %s", text)
 	}
-	resp, err := http.Get(s.url) //nolint:noctx // the plainest of requests
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(r)
 	if err != nil {
 		t.Fatal(err)
 	}
