@@ -22,8 +22,7 @@ func (q *Queue) sweep(ctx context.Context) {
 	tick := time.NewTicker(q.cfg.SweepEvery)
 	defer tick.Stop()
 	for {
-		err := errors.Join(q.sweepExpired(ctx), q.sweepWaiting(ctx), q.sweepDeliveries(ctx), q.sweepReports(ctx))
-		if err != nil && ctx.Err() == nil {
+		if err := q.sweepOnce(ctx); err != nil && ctx.Err() == nil {
 			q.log.ErrorContext(ctx, "sweep failed", "err", err)
 		}
 		select {
@@ -32,6 +31,13 @@ func (q *Queue) sweep(ctx context.Context) {
 		case <-tick.C:
 		}
 	}
+}
+
+// sweepOnce does not let a database that hangs end all sweeping.
+func (q *Queue) sweepOnce(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	return errors.Join(q.sweepExpired(ctx), q.sweepWaiting(ctx), q.sweepDeliveries(ctx), q.sweepReports(ctx))
 }
 
 // each runs fn for every item in a transaction of its own.
