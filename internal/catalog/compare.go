@@ -119,7 +119,7 @@ func Compare(source, target *Inventory) []Difference {
 	var diffs []Difference
 	s, t := source.Objects, target.Objects
 	for len(s) > 0 || len(t) > 0 {
-		order := 0
+		var order int
 		switch {
 		case len(s) == 0:
 			order = 1

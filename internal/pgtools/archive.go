@@ -155,9 +155,9 @@ func (r *archiveReader) int() int {
 		return 0
 	}
 	if negative {
-		return -int(v) //nolint:gosec // below 1<<31
+		return -int(v)
 	}
-	return int(v) //nolint:gosec // below 1<<31
+	return int(v)
 }
 
 // oid reads an OID, written as a string.
@@ -170,7 +170,7 @@ func (r *archiveReader) oid() uint32 {
 	if err != nil {
 		r.fail("an OID that is no number")
 	}
-	return uint32(v) //nolint:gosec // parsed as 32 bits
+	return uint32(v)
 }
 
 // str reads a string; null is empty.

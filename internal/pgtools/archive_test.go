@@ -3,6 +3,7 @@ package pgtools_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"math"
 	"os"
@@ -72,8 +73,8 @@ func TestReadsWhatPgRestoreReads(t *testing.T) {
 	var got, want []string
 	var deps []string
 	for _, e := range a.Entries {
-		got = append(got, strings.Join([]string{strconv.Itoa(e.DumpID), strconv.Itoa(int(e.TableOID)), strconv.Itoa(int(e.OID)),
-			e.Desc, dash(oneLine.Replace(e.Namespace)), oneLine.Replace(e.Tag), oneLine.Replace(e.Owner)}, " "))
+		got = append(got, fmt.Sprintf("%d %d %d %s %s %s %s", e.DumpID, e.TableOID, e.OID,
+			e.Desc, dash(oneLine.Replace(e.Namespace)), oneLine.Replace(e.Tag), oneLine.Replace(e.Owner)))
 		if len(e.Dependencies) > 0 {
 			line := ";\tdepends on:"
 			for _, id := range e.Dependencies {

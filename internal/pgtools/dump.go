@@ -41,7 +41,7 @@ func (t Tools) Dump(ctx context.Context, url string, o DumpOptions) (*Archive, e
 	if err != nil {
 		return nil, &DumpError{Kind: KindConnection, Detail: err.Error(), Err: err}
 	}
-	cmd := exec.CommandContext(ctx, t.PgDump, t.arguments(target.url, o)...) //nolint:gosec // no shell, our own arguments
+	cmd := exec.CommandContext(ctx, t.PgDump, t.arguments(target.url, o)...)
 	cmd.Env = environment(target.password)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }

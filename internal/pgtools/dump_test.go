@@ -237,7 +237,7 @@ func TestDumpErrors(t *testing.T) {
 func program(t *testing.T, script string) pgtools.Tools {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "pg_dump")
-	if err := os.WriteFile(path, []byte("#!/bin/sh\n"+script), 0o700); err != nil { //nolint:gosec // it must be executable
+	if err := os.WriteFile(path, []byte("#!/bin/sh\n"+script), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	return pgtools.Tools{PgDump: path, Major: 15, Version: "15.1"}

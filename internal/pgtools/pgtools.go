@@ -93,7 +93,7 @@ func candidates(dir string) []string {
 var versionLine = regexp.MustCompile(`\(PostgreSQL\) (([0-9]+)[^\s]*)`)
 
 func version(ctx context.Context, path string) (Tools, error) {
-	cmd := exec.CommandContext(ctx, path, "--version") //nolint:gosec // the operator's own folders
+	cmd := exec.CommandContext(ctx, path, "--version")
 	cmd.Env = environment("")
 	out, err := cmd.Output()
 	if err != nil {

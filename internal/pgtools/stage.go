@@ -128,25 +128,30 @@ type Skipped struct {
 	Reason string
 }
 
-// Stages sorts the archive's entries by stage and keeps their order.
+// Stages sorts the archive's entries by stage and keeps their order. What
+// depends on an entry of a later stage is made there too: the comment on an
+// index of a materialized view, an index that calls a late function.
 func (a *Archive) Stages() (map[Stage][]Entry, []Skipped) {
-	views := map[int]bool{}
-	for _, e := range a.Entries {
-		if e.Desc == "MATERIALIZED VIEW" {
-			views[e.DumpID] = true
-		}
-	}
 	stages := map[Stage][]Entry{}
 	var skips []Skipped
+	views := map[int]bool{}
+	made := map[int]Stage{} // dependencies come first in an archive
 	for _, e := range a.Entries {
 		stage, reason := Class(e)
 		if stage == Skip {
 			skips = append(skips, Skipped{e, reason})
 			continue
 		}
-		if stage == Index && e.Desc == "INDEX" && dependsOn(e, views) {
+		if e.Desc == "MATERIALIZED VIEW" {
+			views[e.DumpID] = true
+		}
+		if e.Desc == "INDEX" && dependsOn(e, views) {
 			stage = MatViewIndex
 		}
+		for _, id := range e.Dependencies {
+			stage = max(stage, made[id])
+		}
+		made[e.DumpID] = stage
 		stages[stage] = append(stages[stage], e)
 	}
 	return stages, skips

@@ -125,6 +125,7 @@ CREATE MATERIALIZED VIEW shop.empty AS SELECT 1 AS one WITH NO DATA;
 CREATE VIEW shop.late AS SELECT u.id, u.email, count(*) AS n FROM shop.users u GROUP BY u.id;
 CREATE MATERIALIZED VIEW shop.late_too AS SELECT t.id, t.name FROM shop.tenants t GROUP BY t.id;
 CREATE INDEX late_too_name ON shop.late_too (name);
+COMMENT ON INDEX shop.late_too_name IS 'made late';
 CREATE RULE no_delete AS ON DELETE TO shop.tenants DO INSTEAD NOTHING;
 
 CREATE FUNCTION shop.on_ddl() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN END';
