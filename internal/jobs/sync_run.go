@@ -76,11 +76,6 @@ func (w *syncWorker) Work(ctx context.Context, job *river.Job[syncArgs]) error {
 	defer cancel(nil)
 	defer context.AfterFunc(held, func() { cancel(context.Cause(held)) })()
 	report, err := w.fill(filling, c.run, l)
-	if err != nil {
-		log.ErrorContext(ctx, "attempt ended", "took", time.Since(began), "err", err)
-	} else {
-		log.InfoContext(ctx, "attempt ended", "took", time.Since(began), "rows", report.Rows())
-	}
 	switch {
 	case held.Err() != nil:
 		log.WarnContext(ctx, "lease lost: what this attempt did does not count", "err", context.Cause(held))
@@ -88,7 +83,16 @@ func (w *syncWorker) Work(ctx context.Context, job *river.Job[syncArgs]) error {
 	case err != nil && ctx.Err() != nil:
 		return w.handOver(ctx, c)
 	}
-	return w.persist(ctx, held, job, c, w.q.outcome(c.run, l.phase(), report, err))
+	v := w.q.outcome(c.run, l.phase(), report, err)
+	switch {
+	case err == nil:
+		log.InfoContext(ctx, "run published", "rows", report.Rows(), "took", time.Since(began))
+	case v.free:
+		log.InfoContext(ctx, "run must wait", "after", v.after, "err", err)
+	default:
+		log.ErrorContext(ctx, "attempt failed", "again", v.again, "after", v.after, "took", time.Since(began), "err", err)
+	}
+	return w.persist(ctx, held, job, c, v)
 }
 
 // fill lets the Filler work and turns a panic into an error, so that the run
