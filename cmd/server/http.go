@@ -168,12 +168,12 @@ func (s *servers) stop(ctx context.Context) {
 type health struct {
 	pool     *pgxpool.Pool
 	log      *slog.Logger
-	current  atomic.Bool // the schema is up to date
+	current  atomic.Bool // the schema is up to date and work has been taken up
 	draining atomic.Bool
 }
 
-func (h *health) migrated() { h.current.Store(true) }
-func (h *health) drain()    { h.draining.Store(true) }
+func (h *health) ready() { h.current.Store(true) }
+func (h *health) drain() { h.draining.Store(true) }
 
 // unready gives the reason why this process should get no requests.
 func (h *health) unready(ctx context.Context) string {

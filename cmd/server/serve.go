@@ -62,7 +62,7 @@ func serve(ctx context.Context, role config.Role, env environment) error {
 	defer pool.Close()
 	s := &service{cfg: cfg, role: role, log: log, pool: pool, store: store.New(pool), health: &health{pool: pool, log: log}}
 	s.metrics = newMetrics(pool, s.store)
-	if err := s.wire(ctx); err != nil {
+	if err := s.wire(); err != nil {
 		return err
 	}
 	err = s.run(ctx)
@@ -73,7 +73,7 @@ func serve(ctx context.Context, role config.Role, env environment) error {
 }
 
 // wire makes the parts and puts them together. It sends nothing.
-func (s *service) wire(ctx context.Context) error {
+func (s *service) wire() error {
 	if s.role == config.RoleWeb {
 		inbox, err := jobs.NewInserter(s.pool, s.log)
 		s.inbox = inbox
@@ -161,10 +161,7 @@ func (s *service) run(ctx context.Context) error {
 	s.log.InfoContext(ctx, "neontwin is listening", slog.String("role", string(s.role)),
 		slog.String("addr", servers.publicAddr()), slog.String("admin", servers.adminAddr()))
 	failed := servers.serve()
-	if err := s.startQueue(ctx); err != nil {
-		servers.stop(ctx)
-		return err
-	}
+	s.startQueue(ctx)
 	select {
 	case <-ctx.Done():
 	case err = <-failed:
@@ -186,33 +183,29 @@ func (s *service) run(ctx context.Context) error {
 
 // startQueue waits until the database is up to date, then takes up work. Web
 // processes answer meanwhile: not ready, and 503 to webhooks.
-func (s *service) startQueue(ctx context.Context) error {
+func (s *service) startQueue(ctx context.Context) {
 	tick := time.NewTicker(2 * time.Second)
 	defer tick.Stop()
 	for {
 		err := s.ready(ctx)
+		if err == nil && s.queue != nil {
+			// The queue outlives ctx: it is stopped in order.
+			err = s.queue.Start(context.WithoutCancel(ctx))
+		}
 		if err == nil {
-			break
+			s.health.ready()
+			return
 		}
 		if ctx.Err() != nil {
-			return nil //nolint:nilerr // stopped before it began
+			return
 		}
 		s.log.WarnContext(ctx, "waiting for the control database", slog.Any("err", err))
 		select {
 		case <-ctx.Done():
-			return nil
+			return
 		case <-tick.C:
 		}
 	}
-	s.health.migrated()
-	if s.queue == nil {
-		return nil
-	}
-	// The queue outlives ctx: it is stopped in order.
-	if err := s.queue.Start(context.WithoutCancel(ctx)); err != nil {
-		return fmt.Errorf("start the queue: %w", err)
-	}
-	return nil
 }
 
 var errPending = errors.New(`the database is not up to date: run "server migrate"`)
