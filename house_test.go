@@ -57,8 +57,6 @@ var layers = map[string][]string{
 	"cmd/twin":    {everything},
 	"cmd/sandbox": {everything},
 
-	// A placeholder that goes when every dependency has its user.
-	"internal/deps": {},
 	// The tests of this folder.
 	".": {},
 }
@@ -194,9 +192,6 @@ func TestLayers(t *testing.T) {
 // foreign checks an import that is not ours.
 func foreign(t *testing.T, s source, imported string) {
 	t.Helper()
-	if s.pkg == "internal/deps" {
-		return
-	}
 	if s.pkg == "internal/twin" && !s.test && strings.Contains(imported, ".") {
 		t.Errorf("%s: twin imports the standard library only, not %s", s.path, imported)
 	}

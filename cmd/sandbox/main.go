@@ -75,8 +75,8 @@ Stop with Ctrl-C; nothing stays behind.
 	case <-ctx.Done():
 		fmt.Fprintln(stdout, "\nStopping.")
 		return 0
-	case err := <-w.serverEnded:
-		fmt.Fprintf(stderr, "sandbox: the server has ended: %v\n%s", err, w.lastWords())
+	case <-w.serverEnded:
+		fmt.Fprintf(stderr, "sandbox: the server has ended: %v\n%s", w.serverErr, w.lastWords())
 		return 1
 	}
 }

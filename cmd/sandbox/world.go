@@ -64,22 +64,24 @@ targets:
 
 // world is everything that runs.
 type world struct {
-	dir         string
-	keep        bool
-	production  *pglocal.Cluster
-	neon        *neontest.Server
-	twinBranch  neontest.Branch
-	github      *githubtest.Server
-	panel       *panel
-	server      *exec.Cmd
-	serverURL   string
-	serverEnded chan error
+	dir        string
+	keep       bool
+	production *pglocal.Cluster
+	neon       *neontest.Server
+	twinBranch neontest.Branch
+	github     *githubtest.Server
+	panel      *panel
+	server     *exec.Cmd
+	serverURL  string
+	// serverEnded is closed once the server has ended; serverErr says how.
+	serverEnded chan struct{}
+	serverErr   error
 }
 
 // build starts all parts, those that don't need each other at the same time.
 // What has been started stands in the world also when it fails.
 func build(ctx context.Context, cl commandLine, progress io.Writer) (*world, error) {
-	w := &world{keep: cl.Keep, serverEnded: make(chan error, 1)}
+	w := &world{keep: cl.Keep, serverEnded: make(chan struct{})}
 	var err error
 	if w.dir, err = pglocal.Scratch("neontwin-sandbox-"); err != nil {
 		return w, err
@@ -189,7 +191,7 @@ func (w *world) deploy(_ string, changed map[string]string) {
 // what it is, a process.
 func (w *world) buildServer(ctx context.Context) (string, error) {
 	binary := filepath.Join(w.dir, "server")
-	cmd := exec.CommandContext(ctx, "go", "build", "-o", binary, "github.com/neontwin/neontwin/cmd/server") //nolint:gosec // a path of ours
+	cmd := exec.CommandContext(ctx, "go", "build", "-o", binary, "github.com/neontwin/neontwin/cmd/server")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build the server (run the sandbox inside the repository): %w\n%s", err, out)
 	}
@@ -212,13 +214,13 @@ func (w *world) startServer(ctx context.Context, binary string) error {
 	}
 	defer log.Close()
 	// Not bound to ctx: it is asked to stop in order.
-	w.server = exec.Command(binary, "serve", "--role=all") //nolint:gosec,noctx // our own binary; see above
+	w.server = exec.Command(binary, "serve", "--role=all") //nolint:noctx // see above
 	w.server.Env, w.server.Stdout, w.server.Stderr = env, log, log
 	w.server.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is for us
 	if err := w.server.Start(); err != nil {
 		return fmt.Errorf("start the server: %w", err)
 	}
-	go func() { w.serverEnded <- w.server.Wait() }()
+	go func() { w.serverErr = w.server.Wait(); close(w.serverEnded) }()
 	if err := w.awaitReady(ctx); err != nil {
 		return err
 	}
@@ -266,14 +268,14 @@ func (w *world) awaitReady(ctx context.Context) error {
 			return err
 		}
 		if res, err := http.DefaultClient.Do(req); err == nil {
-			res.Body.Close()
+			_ = res.Body.Close()
 			if res.StatusCode == http.StatusOK {
 				return nil
 			}
 		}
 		select {
-		case err := <-w.serverEnded:
-			return fmt.Errorf("the server ended at once: %w", err)
+		case <-w.serverEnded:
+			return fmt.Errorf("the server ended at once: %w", w.serverErr)
 		case <-ctx.Done():
 			return fmt.Errorf("the server is not ready: %w", ctx.Err())
 		case <-tick.C:

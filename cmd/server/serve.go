@@ -62,7 +62,7 @@ func serve(ctx context.Context, role config.Role, env environment) error {
 	defer pool.Close()
 	s := &service{cfg: cfg, role: role, log: log, pool: pool, store: store.New(pool), health: &health{pool: pool, log: log}}
 	s.metrics = newMetrics(pool, s.store)
-	if err := s.wire(); err != nil {
+	if err := s.wire(); err != nil { //nolint:contextcheck // it sends nothing
 		return err
 	}
 	err = s.run(ctx)

@@ -123,7 +123,7 @@ func (w *world) launch(args ...string) *process {
 	if len(args) == 0 {
 		args = []string{"serve"}
 	}
-	p := &process{Cmd: exec.CommandContext(context.Background(), path, args...), log: &lockedBuffer{}, done: make(chan struct{})} //nolint:gosec // our own binary
+	p := &process{Cmd: exec.CommandContext(context.Background(), path, args...), log: &lockedBuffer{}, done: make(chan struct{})}
 	p.Env, p.Stdout, p.Stderr = w.env, p.log, p.log
 	if err := p.Start(); err != nil {
 		w.t.Fatal(err)
@@ -303,7 +303,7 @@ func scan[T any](w *world, address, sql string) (v T) {
 // schema is what pg_dump says.
 func (w *world) schema(address string) string {
 	w.t.Helper()
-	out, err := exec.CommandContext(w.t.Context(), "pg_dump", "--schema-only", "--no-owner", "--no-privileges", "--exclude-schema=neontwin", address).Output() //nolint:gosec // a test's database
+	out, err := exec.CommandContext(w.t.Context(), "pg_dump", "--schema-only", "--no-owner", "--no-privileges", "--exclude-schema=neontwin", address).Output()
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -26,7 +26,7 @@ const lineEvery = 10 * time.Second
 
 func newDisplay(w io.Writer) *display {
 	f, ok := w.(*os.File)
-	return &display{w: w, terminal: ok && term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb"} //nolint:gosec,forbidigo // a descriptor; a property of the terminal, no setting
+	return &display{w: w, terminal: ok && term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb"}
 }
 
 // progress is called by one goroutine at a time.

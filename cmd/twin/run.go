@@ -180,10 +180,10 @@ func (p program) failed(err error) int {
 	}
 	f := twin.AsFailure(err)
 	word, code := "failed", exitFailed
-	switch f.Code {
-	case twin.CodeRefused:
+	if f.Code == twin.CodeRefused {
 		word, code = "refused", exitRefused
-	case twin.CodeConfig:
+	}
+	if f.Code == twin.CodeConfig {
 		word, code = "wrong configuration", exitUsage
 	}
 	where := ""

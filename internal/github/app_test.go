@@ -321,7 +321,7 @@ func TestMintRefused(t *testing.T) {
 func TestRateLimitIsOfTheInstallation(t *testing.T) {
 	t.Parallel()
 	h := newHub(t)
-	var limited = true
+	limited := true
 	h.mux.HandleFunc("GET /repos/acme/shop/contents/a", func(w http.ResponseWriter, _ *http.Request) {
 		if limited {
 			w.Header().Set("Retry-After", "40")

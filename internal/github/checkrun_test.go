@@ -177,8 +177,12 @@ func TestCut(t *testing.T) {
 		text string
 		most int
 	}{
-		{"short", 255}, {strings.Repeat("x", 255), 255}, {strings.Repeat("x", 256), 255},
-		{strings.Repeat("ß", 400), 255}, {strings.Repeat("漢", 30000), maxText}, {strings.Repeat("🙂", 64), 255},
+		{"short", 255},
+		{strings.Repeat("x", 255), 255},
+		{strings.Repeat("x", 256), 255},
+		{strings.Repeat("ß", 400), 255},
+		{strings.Repeat("漢", 30000), maxText},
+		{strings.Repeat("🙂", 64), 255},
 	} {
 		got := cut(c.text, c.most)
 		if len(got) > c.most || !utf8.ValidString(got) || len(c.text) <= c.most && got != c.text ||

@@ -47,7 +47,7 @@ func (e *answerError) Error() string {
 // Is makes the answers that mean that nothing can be told any more be
 // twin.ErrUnreachable.
 func (e *answerError) Is(target error) bool {
-	if target != twin.ErrUnreachable { //nolint:errorlint // this is the comparison that errors.Is asks for
+	if target != twin.ErrUnreachable {
 		return false
 	}
 	switch e.status {

@@ -38,7 +38,6 @@ type Holder struct {
 
 	conn   *pgx.Conn
 	app    string
-	ctx    context.Context //nolint:containedctx // the holder's life, made by Hold and handed to its users
 	cancel context.CancelCauseFunc
 	done   chan struct{}
 	close  sync.Once
@@ -52,15 +51,20 @@ type Tables func(ctx context.Context, conn *pgx.Conn) ([]string, error)
 // Hold locks the tables, exports a snapshot and keeps both. All sessions of
 // this copy on the source must carry the name app, so that the holder knows
 // which locks are ours. Lock time-outs are tried again for up to patience.
-func Hold(ctx context.Context, url, app string, tables Tables, patience time.Duration) (*Holder, error) {
+//
+// All reading must happen under the context it gives: that ends when the
+// snapshot does, by Close, by giving way (its cause is then ErrGaveWay) or
+// because the connection was lost. Whoever sees it end closes his sessions:
+// they hold locks too.
+func Hold(ctx context.Context, url, app string, tables Tables, patience time.Duration) (*Holder, context.Context, error) {
 	conn, err := Connect(ctx, url, app, 15*time.Second)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	settings := fmt.Sprintf("SET row_security = off; SET lock_timeout = %d; %s", lockWait.Milliseconds(), textual)
 	if _, err := conn.PgConn().Exec(ctx, settings).ReadAll(); err != nil {
 		_ = conn.Close(context.WithoutCancel(ctx))
-		return nil, fmt.Errorf("prepare a session on the source: %w", err)
+		return nil, nil, fmt.Errorf("prepare a session on the source: %w", err)
 	}
 	h := &Holder{conn: conn, app: app, done: make(chan struct{})}
 	deadline := time.Now().Add(patience)
@@ -71,18 +75,19 @@ func Hold(ctx context.Context, url, app string, tables Tables, patience time.Dur
 		}
 		if _, rollback := conn.Exec(ctx, "ROLLBACK"); rollback != nil || !again(err) || time.Now().After(deadline) {
 			_ = conn.Close(context.WithoutCancel(ctx))
-			return nil, err
+			return nil, nil, err
 		}
 		select {
 		case <-ctx.Done():
 			_ = conn.Close(context.WithoutCancel(ctx))
-			return nil, ctx.Err()
+			return nil, nil, ctx.Err()
 		case <-time.After(500 * time.Millisecond):
 		}
 	}
-	h.ctx, h.cancel = context.WithCancelCause(ctx)
-	go h.watch()
-	return h, nil
+	reading, cancel := context.WithCancelCause(ctx)
+	h.cancel = cancel
+	go h.watch(reading)
+	return h, reading, nil
 }
 
 // errTablesChanged says that a table was made or dropped while locks were taken.
@@ -128,13 +133,9 @@ func (h *Holder) begin(ctx context.Context, tables Tables) error {
 	return nil
 }
 
-// Context ends when the snapshot does: by Close, by giving way (its cause is
-// ErrGaveWay) or when the connection is lost. All reading must happen under it.
-func (h *Holder) Context() context.Context { return h.ctx }
-
 // watch keeps the connection busy and looks whether somebody waits for us. Who
 // waits for longer than Patience gets the lock: the copy ends itself.
-func (h *Holder) watch() {
+func (h *Holder) watch(ctx context.Context) {
 	defer close(h.done)
 	// The list of sessions is cached within a transaction unless it is cleared.
 	const waiting = `SELECT count(*) FROM (SELECT DISTINCT pid FROM pg_catalog.pg_locks WHERE NOT granted) w
@@ -147,14 +148,14 @@ func (h *Holder) watch() {
 	var since time.Time
 	for {
 		select {
-		case <-h.ctx.Done():
+		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
 		var n int
-		_, err := h.conn.Exec(h.ctx, "SELECT pg_catalog.pg_stat_clear_snapshot()")
+		_, err := h.conn.Exec(ctx, "SELECT pg_catalog.pg_stat_clear_snapshot()")
 		if err == nil {
-			err = h.conn.QueryRow(h.ctx, waiting, h.app).Scan(&n)
+			err = h.conn.QueryRow(ctx, waiting, h.app).Scan(&n)
 		}
 		switch {
 		case err != nil:

@@ -129,12 +129,12 @@ func TestHoldLocksBeforeItLooks(t *testing.T) {
 			source := pgtest.URL(t)
 			pgtest.Exec(t, source, "create table t as select generate_series(1, 1000) id")
 			app := "neontwin/" + act
-			h, err := pgcopy.Hold(t.Context(), source, app, tables("public.t"), 5*time.Second)
+			h, reading, err := pgcopy.Hold(t.Context(), source, app, tables("public.t"), 5*time.Second)
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer h.Close()
-			reader, err := pgcopy.Reader(h.Context(), source, app, h.Snapshot.ID)
+			reader, err := pgcopy.Reader(reading, source, app, h.Snapshot.ID)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -155,11 +155,11 @@ func TestHoldLocksBeforeItLooks(t *testing.T) {
 				t.Errorf("the snapshot sees %d rows, want 1000", n)
 			}
 			select {
-			case <-h.Context().Done():
+			case <-reading.Done():
 			case <-time.After(20 * time.Second):
 				t.Fatal("nobody gave way")
 			}
-			if err := context.Cause(h.Context()); !errors.Is(err, pgcopy.ErrGaveWay) {
+			if err := context.Cause(reading); !errors.Is(err, pgcopy.ErrGaveWay) {
 				t.Errorf("ended by %v, want ErrGaveWay", err)
 			}
 			_ = reader.Close(context.Background()) // as every user of the context does
@@ -183,12 +183,12 @@ func TestHoldWaitsForALockAndThenSeesTheNewState(t *testing.T) {
 	}
 	timer := time.AfterFunc(500*time.Millisecond, func() { _, _ = other.Exec(context.Background(), "commit") })
 	defer timer.Stop()
-	h, err := pgcopy.Hold(t.Context(), source, "neontwin/test", tables("public.t"), 20*time.Second)
+	h, reading, err := pgcopy.Hold(t.Context(), source, "neontwin/test", tables("public.t"), 20*time.Second)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer h.Close()
-	reader, err := pgcopy.Reader(h.Context(), source, "neontwin/test", h.Snapshot.ID)
+	reader, err := pgcopy.Reader(reading, source, "neontwin/test", h.Snapshot.ID)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -209,7 +209,7 @@ func TestHoldGivesUpOnALockedTable(t *testing.T) {
 	if _, err := other.Exec(t.Context(), "begin; lock table t in access exclusive mode"); err != nil {
 		t.Fatal(err)
 	}
-	_, err := pgcopy.Hold(t.Context(), source, "neontwin/test", tables("public.t"), time.Second)
+	_, _, err := pgcopy.Hold(t.Context(), source, "neontwin/test", tables("public.t"), time.Second)
 	if err == nil || !pgcopy.Transient(err) || !strings.Contains(err.Error(), "lock the source's tables") {
 		t.Errorf("got %v, want a transient error about the lock", err)
 	}
@@ -218,7 +218,7 @@ func TestHoldGivesUpOnALockedTable(t *testing.T) {
 func TestLostSnapshotEndsTheContext(t *testing.T) {
 	t.Parallel()
 	source := pgtest.URL(t)
-	h, err := pgcopy.Hold(t.Context(), source, "neontwin/lost", tables(), time.Second)
+	h, reading, err := pgcopy.Hold(t.Context(), source, "neontwin/lost", tables(), time.Second)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -226,12 +226,12 @@ func TestLostSnapshotEndsTheContext(t *testing.T) {
 	admin := pgtest.Connect(t, source)
 	terminate(t, admin, scan[uint32](t, admin, "select pid from pg_stat_activity where application_name = 'neontwin/lost'"))
 	select {
-	case <-h.Context().Done():
+	case <-reading.Done():
 	case <-time.After(10 * time.Second):
 		t.Fatal("the holder did not notice that its session is gone")
 	}
-	if !pgcopy.Transient(context.Cause(h.Context())) {
-		t.Errorf("%v isn't transient", context.Cause(h.Context()))
+	if !pgcopy.Transient(context.Cause(reading)) {
+		t.Errorf("%v isn't transient", context.Cause(reading))
 	}
 }
 

@@ -41,7 +41,10 @@ type (
 	TargetError struct{ Err error }
 )
 
+// Error says what the source answered.
 func (e *SourceError) Error() string { return "copy from the source: " + e.Err.Error() }
+
+// Error says what the target answered.
 func (e *TargetError) Error() string { return "copy to the target: " + e.Err.Error() }
 
 // Unwrap gives the server's or the connection's error.

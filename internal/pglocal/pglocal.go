@@ -85,7 +85,7 @@ func Start(ctx context.Context, o Options) (*Cluster, error) {
 		if o.Port != 0 || try == 4 || !strings.Contains(err.Error(), "could not bind") {
 			return nil, err
 		}
-		os.Remove(c.portFile())
+		_ = os.Remove(c.portFile())
 	}
 }
 
@@ -164,7 +164,7 @@ func (c *Cluster) logFile() string      { return filepath.Join(c.dir, "server.lo
 // initialize runs initdb unless it has been run, and learns the password.
 func (c *Cluster) initialize(ctx context.Context) error {
 	// The user that runs the server must be able to pass through what is above.
-	if err := os.MkdirAll(filepath.Dir(c.dir), 0o711); err != nil { //nolint:gosec // see above
+	if err := os.MkdirAll(filepath.Dir(c.dir), 0o711); err != nil {
 		return err
 	}
 	if err := os.MkdirAll(c.dir, 0o700); err != nil {
@@ -307,7 +307,7 @@ func free(port int) bool {
 	if err != nil {
 		return false
 	}
-	l.Close()
+	_ = l.Close()
 	return true
 }
 

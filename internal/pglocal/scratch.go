@@ -20,7 +20,7 @@ func Scratch(prefix string) (string, error) {
 		return "", err
 	}
 	// Others may pass through it, not look into it.
-	return dir, os.Chmod(dir, 0o711) //nolint:gosec // see above
+	return dir, os.Chmod(dir, 0o711)
 }
 
 func sweep(prefix string) {

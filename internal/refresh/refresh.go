@@ -112,7 +112,7 @@ func (r *Refresher) Plan(ctx context.Context, job Job) (*clone.Plan, error) {
 		return nil, err
 	}
 	defer s.end()
-	if err := s.preflight(ctx); err != nil {
+	if _, err := s.preflight(ctx); err != nil {
 		return nil, s.classify(ctx, err)
 	}
 	s.plan.Hazards = append(s.hazards, s.plan.Hazards...)
@@ -159,14 +159,13 @@ func (s *sync) end() {
 }
 
 func (s *sync) run(ctx context.Context) (twin.Report, error) {
-	if err := s.preflight(ctx); err != nil {
+	reading, err := s.preflight(ctx)
+	if err != nil {
 		return twin.Report{}, err
 	}
 	if refused := clone.Refusing(append(s.hazards, s.plan.Hazards...)); len(refused) > 0 {
 		return twin.Report{}, refusal(refused)
 	}
-	// All reading happens under the holder's context: it ends with the snapshot.
-	reading := s.holder.Context()
 	env, err := s.prepare(reading)
 	if err != nil {
 		return twin.Report{}, s.whyEnded(reading, err)
@@ -202,38 +201,40 @@ func (s *sync) whyEnded(reading context.Context, err error) error {
 }
 
 // preflight looks at both sides and makes the plan. It holds the target and
-// the source's snapshot when it returns, and has changed nothing.
-func (s *sync) preflight(ctx context.Context) error {
+// the source's snapshot when it returns, and has changed nothing. The context
+// it gives ends with the snapshot.
+func (s *sync) preflight(ctx context.Context) (context.Context, error) {
 	s.track.Begin(twin.Preflight)
 	for side, address := range map[string]string{"source": s.Source, "target": s.Job.Target} {
 		if err := checkAddress(side, address); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	var err error
 	if s.target, err = openTarget(ctx, s.Job.Target, s.app, s.Exclusive); err != nil {
-		return err
+		return nil, err
 	}
 	standby, err := s.lookAtSource(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if s.source.System == s.target.system && s.source.Database == s.target.name {
-		return twin.Refuse("the target is the source itself", "name another database as the target; a sync would replace production")
+		return nil, twin.Refuse("the target is the source itself", "name another database as the target; a sync would replace production")
 	}
 	if !s.target.before.ours() && !s.Adopt {
-		return twin.Refuse(
+		return nil, twin.Refuse(
 			fmt.Sprintf("the database %s holds %d tables, views or sequences and was not made by neontwin", catalog.Ident(s.target.name), s.target.before.Relations),
 			"a sync would replace it: name another database, or allow it with --adopt (adopt: true for a target in the operator's file)")
 	}
-	if s.holder, err = pgcopy.Hold(ctx, s.Source, s.app, lockable, 30*time.Second); err != nil {
-		return &sourceError{"take a snapshot of the source", err}
+	holder, reading, err := pgcopy.Hold(ctx, s.Source, s.app, lockable, 30*time.Second)
+	if err != nil {
+		return nil, &sourceError{"take a snapshot of the source", err}
 	}
-	reading := s.holder.Context()
+	s.holder = holder
 	if err := s.makePlan(reading, standby); err != nil {
-		return s.whyEnded(reading, err)
+		return nil, s.whyEnded(reading, err)
 	}
-	return nil
+	return reading, nil
 }
 
 func (s *sync) makePlan(ctx context.Context, standby bool) error {
