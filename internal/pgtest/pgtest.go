@@ -144,6 +144,9 @@ func start() server {
 // a skip would hide a hole, so it fails.
 func requireBinaries(t testing.TB) {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("needs a database, and -short asks for none")
+	}
 	_, err := pglocal.Find(os.Getenv("NEONTWIN_PG_BIN"))
 	if errors.Is(err, pglocal.ErrNotInstalled) && os.Getenv("CI") == "" {
 		t.Skipf("SKIPPED, NOT TESTED: %v", err)
@@ -155,7 +158,7 @@ func requireBinaries(t testing.TB) {
 
 func create(t testing.TB, template string) string {
 	t.Helper()
-	if os.Getenv("TEST_DATABASE_URL") == "" {
+	if os.Getenv("TEST_DATABASE_URL") == "" || testing.Short() {
 		requireBinaries(t)
 	}
 	s := shared()
