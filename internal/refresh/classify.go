@@ -88,51 +88,53 @@ func describe(err error) *twin.Failure {
 	case errors.As(err, &dump):
 		return describeDump(dump)
 	case errors.As(err, &step):
-		return describeServer(err, step.Source, "at "+step.Object)
+		return describeServer(err, step.Source, step.Object)
 	case errors.As(err, &source):
-		return describeServer(err, true, "to "+source.doing)
+		return describeServer(err, true, source.doing)
 	case errors.As(err, &target):
-		return describeServer(err, false, "to "+target.doing)
+		return describeServer(err, false, target.doing)
 	}
 	return twin.AsFailure(err)
 }
 
-// describeServer says what one of the two servers refused.
-func describeServer(err error, source bool, where string) *twin.Failure {
+// describeServer says what one of the two servers refused, and at what.
+func describeServer(err error, source bool, at string) *twin.Failure {
 	side, code := "target", twin.CodeTarget
 	if source {
 		side, code = "source", twin.CodeSource
 	}
 	f := &twin.Failure{Code: code, Retry: pgcopy.Transient(err)}
 	var pg *pgconn.PgError
+	var connect *pgconn.ConnectError
 	switch {
 	case errors.Is(err, pgcopy.ErrRowsLost):
-		f.Code, f.Message, f.Next = twin.CodeData, "rows were lost on the way "+where, "sync again; report it if it happens twice"
-	case !errors.As(err, &pg):
-		f.Retry = true
-		f.Message = fmt.Sprintf("the %s could not be reached, or the connection was lost, %s", side, where)
+		f.Code, f.Message, f.Next = twin.CodeData, "rows were lost on the way: "+at, "sync again; report it if it happens twice"
+	case !errors.As(err, &pg) && (f.Retry || errors.As(err, &connect)):
+		f.Message = fmt.Sprintf("the %s could not be reached, or the connection was lost: %s", side, at)
 		f.Next = fmt.Sprintf("check that the %s runs and lets this service in", side)
+	case pg == nil:
+		return twin.AsFailure(err)
 	case strings.HasPrefix(pg.Code, "28"), pg.Code == "3D000":
 		f.Message = fmt.Sprintf("the %s refused the login (SQLSTATE %s)", side, pg.Code)
 		f.Next = fmt.Sprintf("check user, password and database in the %s's URL", side)
 	case pg.Code == "42501":
 		f.Code = twin.CodePermission
-		f.Message = fmt.Sprintf("the %s's role lacks a privilege %s", side, where)
+		f.Message = fmt.Sprintf("the %s's role lacks a privilege: %s", side, at)
 		f.Next = fmt.Sprintf("grant it to the role in the %s's URL; the service's log has the server's words", side)
 	case strings.HasPrefix(pg.Code, "53"):
 		f.Code, f.Retry = twin.CodeCapacity, pg.Code == "53300"
-		f.Message = fmt.Sprintf("the %s has no room left %s (SQLSTATE %s)", side, where, pg.Code)
+		f.Message = fmt.Sprintf("the %s has no room left (SQLSTATE %s): %s", side, pg.Code, at)
 		f.Next = fmt.Sprintf("give the %s more disk, memory or connections, then sync again", side)
 	case f.Retry:
-		f.Message = fmt.Sprintf("the %s went away or was too busy %s (SQLSTATE %s)", side, where, pg.Code)
+		f.Message = fmt.Sprintf("the %s went away or was too busy (SQLSTATE %s): %s", side, pg.Code, at)
 		f.Next = "it is tried again; check the server if it stays so"
 	case strings.HasPrefix(pg.Code, "22"), strings.HasPrefix(pg.Code, "23"):
 		f.Code = twin.CodeData
-		f.Message = fmt.Sprintf("the %s did not accept the data %s (SQLSTATE %s)", side, where, pg.Code)
+		f.Message = fmt.Sprintf("the %s did not accept the data (SQLSTATE %s): %s", side, pg.Code, at)
 		f.Next = "the source holds rows that break its own rules there; the service's log has the server's words"
 	default:
 		f.Code = twin.CodeSchema
-		f.Message = fmt.Sprintf("the %s did not accept a statement %s (SQLSTATE %s)", side, where, pg.Code)
+		f.Message = fmt.Sprintf("the %s did not accept a statement (SQLSTATE %s): %s", side, pg.Code, at)
 		f.Next = "the service's log has the server's words"
 	}
 	return f

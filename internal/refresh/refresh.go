@@ -11,6 +11,7 @@ import (
 	"io"
 	"log/slog"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -42,6 +43,10 @@ type Job struct {
 
 // defaultJobs suits a small compute: two cores copy, two build.
 const defaultJobs = 4
+
+// firstConnect is for how long a server that does not answer is tried again. A
+// suspended compute is awake by then; a wrong port is told soon.
+const firstConnect = 8 * time.Second
 
 // servicePrefix starts the names of the service's sessions on both servers;
 // commandPrefix those of the command line.
@@ -187,7 +192,7 @@ func (s *sync) run(ctx context.Context) (twin.Report, error) {
 	return twin.Report{
 		Run: s.lease.Token(), Mode: s.Mode, Publish: s.Publish, Database: s.target.name,
 		SnapshotAt: snapshot.At, SnapshotLSN: snapshot.LSN, PublishedAt: publishedAt,
-		Tables: tables, Phases: s.track.Finish(), Hazards: append(s.hazards, s.plan.Hazards...), Verified: verified,
+		Tables: tables, Phases: s.track.Finish(), Hazards: slices.Concat([]twin.Hazard{}, s.hazards, s.plan.Hazards), Verified: verified,
 	}, nil
 }
 
@@ -270,7 +275,7 @@ func (s *sync) makePlan(ctx context.Context, standby bool) error {
 
 // lookAtSource identifies the source.
 func (s *sync) lookAtSource(ctx context.Context) (standby bool, err error) {
-	conn, err := pgcopy.Connect(ctx, s.Source, s.app, 30*time.Second)
+	conn, err := pgcopy.Connect(ctx, s.Source, s.app, firstConnect)
 	if err != nil {
 		return false, &sourceError{"connect to the source", err}
 	}

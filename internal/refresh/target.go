@@ -83,7 +83,7 @@ func (t *target) connect(ctx context.Context) error {
 		if name == t.name {
 			continue
 		}
-		t.conn, err = pgcopy.Connect(ctx, t.in(name), t.app, 30*time.Second)
+		t.conn, err = pgcopy.Connect(ctx, t.in(name), t.app, firstConnect)
 		if err == nil {
 			return nil
 		}
