@@ -147,15 +147,16 @@ func (q *Queue) workers() (*river.Workers, error) {
 
 // Start takes up work, that of dead processes first. When ctx ends, or on
 // Stop, no more jobs are taken, running ones have Config.Drain to finish, and
-// what is left is handed over. The pool must stay open until Stopped.
+// what is left is handed over. The pool must stay open until Stopped. After an
+// error (the database went away just then) nothing runs, and Start may be
+// called again.
 func (q *Queue) Start(ctx context.Context) error {
-	ctx, q.stop = context.WithCancel(ctx)
+	ctx, stop := context.WithCancel(ctx)
 	if err := q.river.Start(ctx); err != nil {
-		q.stop()
-		q.beats.Close()
-		close(q.stopped)
+		stop()
 		return fmt.Errorf("start queue: %w", err)
 	}
+	q.stop = stop
 	var running sync.WaitGroup
 	running.Go(func() { q.sweep(ctx) })
 	running.Go(func() { <-q.river.Stopped() })
