@@ -2,6 +2,7 @@ package checks
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -15,8 +16,9 @@ import (
 type CheckRuns interface {
 	CreateCheckRun(ctx context.Context, repo twin.Repository, c github.CheckRun) (int64, error)
 	UpdateCheckRun(ctx context.Context, repo twin.Repository, id int64, c github.CheckRun) error
-	// FindCheckRun looks for a check run of ours by its exact external id.
-	FindCheckRun(ctx context.Context, repo twin.Repository, sha, name, externalID string) (id int64, found bool, err error)
+	// FindCheckRun looks for a check run of ours by the exact external ids that
+	// it may have.
+	FindCheckRun(ctx context.Context, repo twin.Repository, sha, name string, externalIDs ...string) (id int64, found bool, err error)
 }
 
 // A Publisher brings runs to GitHub. It keeps no state that matters: who calls
@@ -49,30 +51,53 @@ func New(checkRuns CheckRuns, base string, log *slog.Logger) *Publisher {
 //
 // An id that comes with an error is worth storing all the same.
 func (p *Publisher) Report(ctx context.Context, run twin.Run, place twin.Place, checkRunID int64) (int64, error) {
+	id, err := p.report(ctx, run, place, checkRunID)
+	if err == nil {
+		return id, nil
+	}
+	hidden := errors.Is(err, github.ErrNoCommit) || errors.Is(err, github.ErrNoCheckRun)
+	if hidden && p.now().Sub(lastChange(run)) > patience {
+		err = fmt.Errorf("%w: not shown for %s: %w", twin.ErrUnreachable, patience, err)
+	}
+	return id, fmt.Errorf("report %s: %w", ExternalID(run.ID, place.Role), err)
+}
+
+// patience is how long after a run's last change GitHub is given to show a
+// commit or a check run. What is not there by then was deleted: a head that was
+// forced away, a fork that has gone.
+const patience = 10 * time.Minute
+
+// lastChange is when the run came into the state that it is in.
+func lastChange(run twin.Run) time.Time {
+	at := run.CreatedAt
+	for _, t := range []time.Time{run.StartedAt, run.FinishedAt} {
+		if t.After(at) {
+			at = t
+		}
+	}
+	return at
+}
+
+func (p *Publisher) report(ctx context.Context, run twin.Run, place twin.Place, checkRunID int64) (int64, error) {
 	c := Render(run, place, p.base, p.now())
 	if !p.admit(c.ExternalID, run.State.Terminal()) {
 		p.log.DebugContext(ctx, "late report dropped", "run", run.ID, "repo", run.Repo.FullName(), "place", c.ExternalID)
 		return checkRunID, nil
 	}
 	if checkRunID == 0 {
-		id, found, err := p.github.FindCheckRun(ctx, run.Repo, c.HeadSHA, c.Name, c.ExternalID)
+		// A place may have become the head since its check run was made.
+		id, found, err := p.github.FindCheckRun(ctx, run.Repo, c.HeadSHA, c.Name,
+			ExternalID(run.ID, twin.Head), ExternalID(run.ID, twin.Merge))
 		if err != nil {
-			return 0, fmt.Errorf("report %s: %w", c.ExternalID, err)
+			return 0, err
 		}
 		if !found {
-			id, err = p.github.CreateCheckRun(ctx, run.Repo, c)
-			if err != nil {
-				return 0, fmt.Errorf("report %s: %w", c.ExternalID, err)
-			}
-			return id, nil
+			return p.github.CreateCheckRun(ctx, run.Repo, c)
 		}
 		p.log.InfoContext(ctx, "check run found again", "run", run.ID, "repo", run.Repo.FullName(), "check_run", id)
 		checkRunID = id
 	}
-	if err := p.github.UpdateCheckRun(ctx, run.Repo, checkRunID, c); err != nil {
-		return checkRunID, fmt.Errorf("report %s: %w", c.ExternalID, err)
-	}
-	return checkRunID, nil
+	return checkRunID, p.github.UpdateCheckRun(ctx, run.Repo, checkRunID, c)
 }
 
 // maxEnded bounds the memory of a Publisher.

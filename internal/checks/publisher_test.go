@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/neontwin/neontwin/internal/github"
 	"github.com/neontwin/neontwin/internal/twin"
@@ -49,11 +51,11 @@ func (f *fakeChecks) UpdateCheckRun(_ context.Context, _ twin.Repository, id int
 	return nil
 }
 
-func (f *fakeChecks) FindCheckRun(_ context.Context, _ twin.Repository, sha, name, externalID string) (int64, bool, error) {
+func (f *fakeChecks) FindCheckRun(_ context.Context, _ twin.Repository, sha, name string, externalIDs ...string) (int64, bool, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for i, c := range f.runs {
-		if c.HeadSHA == sha && c.Name == name && c.ExternalID == externalID {
+		if c.HeadSHA == sha && c.Name == name && slices.Contains(externalIDs, c.ExternalID) {
 			return int64(i + 1), true, nil
 		}
 	}
@@ -178,6 +180,45 @@ func TestBaseThatIsNoAddress(t *testing.T) {
 		New(&fakeChecks{}, base, slog.New(slog.NewTextHandler(&log, nil)))
 		if got := log.Len() > 0; got != warned {
 			t.Errorf("base %q: warned %v", base, got)
+		}
+	}
+}
+
+// TestLostAnswerOfAPlaceThatBecameTheHead: a push was told first, the answer
+// was lost, and only then the pull request said that the commit is its head.
+func TestLostAnswerOfAPlaceThatBecameTheHead(t *testing.T) {
+	t.Parallel()
+	p, f := setup(t)
+	run := newRun(twin.Queued, nil)
+	place := twin.Place{Role: twin.Merge, SHA: head.SHA}
+	f.lost = true
+	if _, err := p.Report(t.Context(), run, place, 0); err == nil {
+		t.Fatal("the answer was not lost")
+	}
+	place.Role = twin.Head
+	id, err := p.Report(t.Context(), run, place, 0)
+	if err != nil || id != 1 || len(f.runs) != 1 || f.runs[0].ExternalID != ExternalID(run.ID, twin.Head) {
+		t.Errorf("id %d, %v, check runs %+v", id, err, f.runs)
+	}
+}
+
+// TestNotShownForLong: a commit or check run that GitHub does not show is
+// waited for, and then recorded as out of reach.
+func TestNotShownForLong(t *testing.T) {
+	t.Parallel()
+	for _, what := range []error{github.ErrNoCommit, github.ErrNoCheckRun} {
+		for late, unreachable := range map[time.Duration]bool{time.Minute: false, patience + time.Second: true} {
+			p, f := setup(t)
+			run := newRun(twin.Succeeded, nil)
+			p.now = func() time.Time { return run.FinishedAt.Add(late) }
+			f.err = &twin.LaterError{At: p.now(), Err: what}
+			_, err := p.Report(t.Context(), run, head, 7)
+			if errors.Is(err, twin.ErrUnreachable) != unreachable {
+				t.Errorf("%v after %s: %v", what, late, err)
+			}
+			if later := (*twin.LaterError)(nil); !errors.As(err, &later) {
+				t.Errorf("%v after %s does not say until when to wait: %v", what, late, err)
+			}
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 	"unicode/utf8"
 
@@ -127,7 +128,7 @@ func (a *App) CreateCheckRun(ctx context.Context, repo twin.Repository, run Chec
 	}
 	err = a.send(ctx, repo, http.MethodPost, repoPath(repo, "/check-runs"), b, &v)
 	if statusOf(err) == http.StatusNotFound || noCommit(err) {
-		err = a.noCommit(ctx, repo, err)
+		err = a.notShown(ctx, repo, ErrNoCommit, err)
 	}
 	if err != nil {
 		return 0, fmt.Errorf("open check run on %s: %w", repo.FullName(), err)
@@ -138,8 +139,9 @@ func (a *App) CreateCheckRun(ctx context.Context, repo twin.Repository, run Chec
 	return v.ID, nil
 }
 
-// UpdateCheckRun says anew what a check run says. A check run that is not
-// there any more is twin.ErrUnreachable.
+// UpdateCheckRun says anew what a check run says. One that GitHub does not
+// show is a twin.LaterError of ErrNoCheckRun: it may be too new to be seen
+// everywhere, or gone.
 func (a *App) UpdateCheckRun(ctx context.Context, repo twin.Repository, id int64, run CheckRun) error {
 	b, err := run.body()
 	if err != nil {
@@ -147,7 +149,7 @@ func (a *App) UpdateCheckRun(ctx context.Context, repo twin.Repository, id int64
 	}
 	err = a.send(ctx, repo, http.MethodPatch, repoPath(repo, "/check-runs/%d", id), b, nil)
 	if statusOf(err) == http.StatusNotFound {
-		err = fmt.Errorf("the check run has gone: %w: %w", twin.ErrUnreachable, err)
+		err = a.notShown(ctx, repo, ErrNoCheckRun, err)
 	}
 	if err != nil {
 		return fmt.Errorf("change check run %d on %s: %w", id, repo.FullName(), err)
@@ -167,11 +169,11 @@ func (a *App) send(ctx context.Context, repo twin.Repository, method, path strin
 	})
 }
 
-// FindCheckRun looks for our own check run on a commit by its name and its
-// exact external id. Of several, made by a repeated call, it gives the newest,
-// which is the one that GitHub shows.
-func (a *App) FindCheckRun(ctx context.Context, repo twin.Repository, sha, name, externalID string) (id int64, found bool, err error) {
-	if externalID == "" {
+// FindCheckRun looks for our own check run on a commit by its name and by one
+// of the exact external ids that it may have. Of several, made by a repeated
+// call, it gives the newest, which is the one that GitHub shows.
+func (a *App) FindCheckRun(ctx context.Context, repo twin.Repository, sha, name string, externalIDs ...string) (id int64, found bool, err error) {
+	if len(externalIDs) == 0 || slices.Contains(externalIDs, "") {
 		return 0, false, errors.New("find check run: no external id")
 	}
 	for page := 1; page != 0; {
@@ -188,13 +190,13 @@ func (a *App) FindCheckRun(ctx context.Context, repo twin.Repository, sha, name,
 			return err
 		})
 		if statusOf(err) == http.StatusNotFound || noCommit(err) {
-			err = a.noCommit(ctx, repo, err)
+			err = a.notShown(ctx, repo, ErrNoCommit, err)
 		}
 		if err != nil {
 			return 0, false, fmt.Errorf("find check run on %s: %w", repo.FullName(), err)
 		}
 		for _, c := range list.CheckRuns {
-			if c.GetExternalID() == externalID && c.GetName() == name && c.GetApp().GetID() == a.cfg.AppID && c.GetID() > id {
+			if slices.Contains(externalIDs, c.GetExternalID()) && c.GetName() == name && c.GetApp().GetID() == a.cfg.AppID && c.GetID() > id {
 				id, found = c.GetID(), true
 			}
 		}

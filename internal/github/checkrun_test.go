@@ -75,7 +75,10 @@ func TestCheckRunErrors(t *testing.T) {
 	if _, err := a.CreateCheckRun(t.Context(), shop, run); !errors.As(err, &later) || !errors.Is(err, ErrNoCommit) {
 		t.Errorf("commit not shown: got %v", err)
 	}
-	for id, unreachable := range map[int64]bool{5: true, 6: true, 7: false, 8: false} {
+	if err := a.UpdateCheckRun(t.Context(), shop, 5, run); !errors.As(err, &later) || !errors.Is(err, ErrNoCheckRun) {
+		t.Errorf("check run not shown: got %v", err)
+	}
+	for id, unreachable := range map[int64]bool{6: true, 7: false, 8: false} {
 		err := a.UpdateCheckRun(t.Context(), shop, id, run)
 		if err == nil || errors.Is(err, twin.ErrUnreachable) != unreachable || errors.As(err, &later) {
 			t.Errorf("check run %d: got %v", id, err)
@@ -122,6 +125,9 @@ func TestFindCheckRun(t *testing.T) {
 	a := h.app(t)
 	if id, found, err := a.FindCheckRun(t.Context(), shop, sha, "n", "417:head"); id != 4 || !found || err != nil {
 		t.Errorf("got %d, %v, %v, want 4", id, found, err)
+	}
+	if id, found, err := a.FindCheckRun(t.Context(), shop, sha, "n", "40", "41"); id != 2 || !found || err != nil {
+		t.Errorf("by one of two external ids: got %d, %v, %v, want 2", id, found, err)
 	}
 	if id, found, err := a.FindCheckRun(t.Context(), shop, sha, "n", "418:head"); found || err != nil {
 		t.Errorf("got %d, %v, %v, want none", id, found, err)

@@ -71,15 +71,16 @@ func (a *App) missing(ctx context.Context, repo twin.Repository, ref string, cau
 			return err
 		}
 	}
-	return a.noCommit(ctx, repo, cause)
+	return a.notShown(ctx, repo, ErrNoCommit, cause)
 }
 
-// noCommit gives the error for a commit that GitHub does not show, if the
-// repository itself answers, and else twin.ErrUnreachable.
-func (a *App) noCommit(ctx context.Context, repo twin.Repository, cause error) error {
+// notShown gives the error for something that GitHub does not show, ErrNoCommit
+// or ErrNoCheckRun, if the repository itself answers, and else
+// twin.ErrUnreachable.
+func (a *App) notShown(ctx context.Context, repo twin.Repository, what, cause error) error {
 	switch err := a.get(ctx, repo, repoPath(repo, ""), nil); {
 	case err == nil:
-		return &twin.LaterError{At: a.cfg.Now().Add(noCommitPause), Err: fmt.Errorf("%w: %w", ErrNoCommit, cause)}
+		return &twin.LaterError{At: a.cfg.Now().Add(notShownPause), Err: fmt.Errorf("%w: %w", what, cause)}
 	case statusOf(err) == http.StatusNotFound:
 		return fmt.Errorf("the repository has gone: %w: %w", twin.ErrUnreachable, err)
 	default:

@@ -15,7 +15,7 @@ import (
 	"github.com/neontwin/neontwin/internal/twin"
 )
 
-// What GitHub can say of a file or a commit.
+// What GitHub can say of a file, a commit or a check run.
 var (
 	// ErrNoFile marks a file that a commit does not have. The repository and the
 	// commit themselves do exist.
@@ -26,10 +26,13 @@ var (
 	// twin.LaterError, as a commit just pushed may take a while to be seen; who
 	// asks again decides for how long.
 	ErrNoCommit = errors.New("GitHub does not show the commit")
+	// ErrNoCheckRun marks a check run that GitHub does not show. It comes in a
+	// twin.LaterError like ErrNoCommit.
+	ErrNoCheckRun = errors.New("GitHub does not show the check run")
 )
 
-// noCommitPause is how long a commit that is not shown yet is given.
-const noCommitPause = 10 * time.Second
+// notShownPause is how long something that is not shown yet is given.
+const notShownPause = 10 * time.Second
 
 // answerError is an answer of GitHub that is no success. Its text holds what
 // GitHub said and nothing of what was sent.
