@@ -2,7 +2,6 @@ package jobs
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 
@@ -54,11 +53,10 @@ func (i *Inserter) Deliver(ctx context.Context, d twin.Delivery) error {
 
 // redeliver makes a new job for a delivery that waits without a living one.
 func (i *Inserter) redeliver(ctx context.Context, tx pgx.Tx, guid string) error {
+	// One that was deleted for its age just now is an error: it is in nobody's
+	// hands, and the next attempt stores it anew.
 	d, err := store.New(tx).LockDelivery(ctx, guid)
-	if errors.Is(err, store.ErrNotFound) || err == nil && d.Processed {
-		return nil
-	}
-	if err != nil {
+	if err != nil || d.Processed {
 		return err
 	}
 	if alive, err := i.alive(ctx, tx, d.Job, 2*webhookTimeout); err != nil || alive {

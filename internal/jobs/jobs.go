@@ -60,6 +60,8 @@ type Config struct {
 	// SweepEvery is how often this process looks for what others left; a sixth
 	// of LeaseTTL.
 	SweepEvery time.Duration
+	// PruneEvery is how often this process deletes what is old; 1 h.
+	PruneEvery time.Duration
 	// ProgressEvery is how often numbers are reported within a phase; 30 s.
 	ProgressEvery time.Duration
 	// StaleAfter is how long a delivery or report may lie before the sweeper
@@ -75,6 +77,7 @@ func (c Config) withDefaults() Config {
 	c.LeaseTTL = cmp.Or(c.LeaseTTL, 3*time.Minute)
 	c.HeartbeatEvery = cmp.Or(c.HeartbeatEvery, c.LeaseTTL/12)
 	c.SweepEvery = cmp.Or(c.SweepEvery, c.LeaseTTL/6)
+	c.PruneEvery = cmp.Or(c.PruneEvery, time.Hour)
 	c.ProgressEvery = cmp.Or(c.ProgressEvery, 30*time.Second)
 	c.StaleAfter = cmp.Or(c.StaleAfter, 2*time.Minute)
 	c.RetryAfter = cmp.Or(c.RetryAfter, 30*time.Second)

@@ -21,9 +21,16 @@ const sweepLimit = 200
 func (q *Queue) sweep(ctx context.Context) {
 	tick := time.NewTicker(q.cfg.SweepEvery)
 	defer tick.Stop()
+	var pruned time.Time
 	for {
 		if err := q.sweepOnce(ctx); err != nil && ctx.Err() == nil {
 			q.log.ErrorContext(ctx, "sweep failed", "err", err)
+		}
+		if time.Since(pruned) >= q.cfg.PruneEvery {
+			pruned = time.Now()
+			if err := q.prune(ctx); err != nil && ctx.Err() == nil {
+				q.log.ErrorContext(ctx, "prune failed", "err", err)
+			}
 		}
 		select {
 		case <-ctx.Done():

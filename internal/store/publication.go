@@ -122,12 +122,13 @@ func (s Store) Publications(ctx context.Context, run int64) ([]Publication, erro
 type UntoldRun struct{ Run, Job int64 }
 
 // UntoldRuns lists runs whose places have waited for a report for longer than
-// age, with the latest job that should have told them.
+// age, with the latest job that should have told them. Those that were last
+// tried longest ago come first: places that can't be told don't hide others.
 func (s Store) UntoldRuns(ctx context.Context, age time.Duration, limit int) ([]UntoldRun, error) {
 	rows, _ := s.db.Query(ctx, `
 		SELECT run_id, coalesce(max(river_job_id), 0) FROM check_publication
 		WHERE wanted_version > posted_version AND unreachable_at IS NULL AND updated_at < now() - $1::interval
-		GROUP BY run_id ORDER BY run_id LIMIT $2`, age, limit)
+		GROUP BY run_id ORDER BY min(updated_at), run_id LIMIT $2`, age, limit)
 	return collect(rows, "list untold runs", pgx.RowToStructByPos[UntoldRun])
 }
 
