@@ -68,6 +68,9 @@ type Table struct {
 	Parent    uint32
 	// HasChildren is set if other tables inherit from it: only ONLY reads it alone.
 	HasChildren bool
+	// Reordered is set for an inheritance child whose columns a restored copy
+	// has in another order: its parents' first.
+	Reordered bool
 	// RowSecurity is set if policies are enabled, Filtered if they apply to us:
 	// then not all rows are visible.
 	RowSecurity, ForceRowSecurity, Filtered bool

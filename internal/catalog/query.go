@@ -72,7 +72,7 @@ func collect[T any](ctx context.Context, q Querier, name string, major int, scan
 // transaction ends.
 const enterQuery = `SELECT pg_catalog.set_config(name, value, true) FROM (VALUES
 	('search_path', ''), ('timezone', 'UTC'), ('datestyle', 'ISO, YMD'), ('intervalstyle', 'postgres'),
-	('extra_float_digits', '3'), ('bytea_output', 'hex'), ('lc_monetary', 'C'), ('quote_all_identifiers', 'off'))
+	('extra_float_digits', '3'), ('bytea_output', 'hex'), ('lc_monetary', 'C'), ('quote_all_identifiers', 'off'), ('standard_conforming_strings', 'on'))
 	AS settings (name, value)`
 
 // enter prepares the transaction and gives the server's version number.

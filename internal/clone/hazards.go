@@ -24,6 +24,7 @@ const (
 	HazardSequence         = "sequence_unreadable"
 	HazardNotCopied        = "not_copied"
 	HazardUnlogged         = "unlogged"
+	HazardColumnOrder      = "column_order"
 )
 
 // Check finds what can be known to be dangerous before a dump is taken: a
@@ -61,6 +62,11 @@ func Check(s *catalog.Schema, target Target, o Options) []twin.Hazard {
 			add(false, HazardUnlogged, name, "%s is unlogged: its rows are lost when the target's compute restarts", name)
 		}
 	}
+	for _, t := range s.Tables {
+		if t.Reordered {
+			add(false, HazardColumnOrder, t.Name.String(), "%s inherits: in the Twin, as in any restored dump, its parents' columns come first", t.Name)
+		}
+	}
 	for _, t := range s.Parents {
 		if !t.Readable {
 			add(true, HazardUnreadable, t.Name.String(), "the source's role may not read %s: grant it SELECT", t.Name)
@@ -93,7 +99,7 @@ func skippedHazards(skipped []pgtools.Skipped) []twin.Hazard {
 		if _, ok := objects[s.Reason]; !ok {
 			order = append(order, s.Reason)
 		}
-		objects[s.Reason] = append(objects[s.Reason], strings.ToLower(s.Desc)+" "+s.Tag)
+		objects[s.Reason] = append(objects[s.Reason], strings.ToLower(s.Desc)+" "+strings.TrimPrefix(s.Tag, s.Desc+" "))
 	}
 	var out []twin.Hazard
 	for _, reason := range order {

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/neontwin/neontwin/internal/catalog"
 	"github.com/neontwin/neontwin/internal/clone"
@@ -74,9 +75,9 @@ type sync struct {
 	target *target
 	holder *pgcopy.Holder
 	source identity
-	// hasPublic is false where the source has no schema public; a new database
-	// always has one. sourceSettings are the source's, for a first generation.
-	hasPublic      bool
+	// public is what the source has for a schema public; a new database always
+	// has one. sourceSettings are the source's, for a first generation.
+	public         publicSchema
 	sourceSettings []string
 	schema         *catalog.Schema
 	archive        *pgtools.Archive
@@ -281,8 +282,9 @@ func (s *sync) lookAtSource(ctx context.Context) (standby bool, err error) {
 	}
 	defer closeConn(conn)
 	err = conn.QueryRow(ctx, `SELECT system_identifier::text, current_database(), pg_is_in_recovery(),
-		EXISTS (SELECT 1 FROM pg_namespace WHERE nspname = 'public') FROM pg_control_system()`).
-		Scan(&s.source.System, &s.source.Database, &standby, &s.hasPublic)
+		EXISTS (SELECT 1 FROM pg_namespace WHERE nspname = 'public'),
+		coalesce((SELECT obj_description(oid, 'pg_namespace') FROM pg_namespace WHERE nspname = 'public'), '') FROM pg_control_system()`).
+		Scan(&s.source.System, &s.source.Database, &standby, &s.public.exists, &s.public.comment)
 	if err == nil {
 		s.sourceSettings, err = settings(ctx, conn, s.source.Database, false)
 	}
@@ -340,10 +342,18 @@ func (s *sync) prepare(ctx context.Context) (clone.Env, error) {
 	return env, s.matchPublic(ctx, env.Target)
 }
 
-// matchPublic drops the schema public of a new database where the source has
-// none: no dump says so.
+// publicSchema is what a dump does not say of the schema public.
+type publicSchema struct {
+	exists  bool
+	comment string
+}
+
+// standardComment is what every new database says of its schema public.
+const standardComment = "standard public schema"
+
+// matchPublic makes the schema public of a new database like the source's.
 func (s *sync) matchPublic(ctx context.Context, database string) error {
-	if s.hasPublic {
+	if s.public.exists && s.public.comment == standardComment {
 		return nil
 	}
 	conn, err := pgcopy.Connect(ctx, database, s.app, 15*time.Second)
@@ -351,8 +361,22 @@ func (s *sync) matchPublic(ctx context.Context, database string) error {
 		return &targetError{"connect to the new generation", err}
 	}
 	defer closeConn(conn)
-	if _, err := conn.Exec(ctx, "DROP SCHEMA public"); err != nil {
-		return &targetError{"drop the schema public", err}
+	if !s.public.exists {
+		if _, err := conn.Exec(ctx, "DROP SCHEMA public"); err != nil {
+			return &targetError{"drop the schema public", err}
+		}
+		return nil
+	}
+	_, err = conn.Exec(ctx, "COMMENT ON SCHEMA public IS "+pgcopy.Literal(s.public.comment))
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) && pg.Code == "42501" { // before 15 it is the first superuser's
+		s.hazards = append(s.hazards, twin.Hazard{
+			ID: HazardNotInherited, Object: "COMMENT ON SCHEMA public", Message: "could not be copied: the Twin's role does not own the schema",
+		})
+		return nil
+	}
+	if err != nil {
+		return &targetError{"comment on the schema public", err}
 	}
 	return nil
 }

@@ -9,7 +9,16 @@ SELECT c.oid, n.nspname, c.relname, c.relkind::text,
   c.reltuples::float8,                                                              -- since 14
   CASE WHEN c.reltuples = 0 AND c.relpages = 0 THEN -1 ELSE c.reltuples END::float8, -- before 14
   EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary),
-  c.relispopulated
+  c.relispopulated,
+  -- A restored inheritance child has its parents' columns first.
+  NOT c.relispartition AND EXISTS (SELECT FROM pg_inherits i WHERE i.inhrelid = c.oid) AND
+    ARRAY (SELECT a.attnum FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum) <>
+    ARRAY (SELECT a.attnum FROM pg_attribute a
+      LEFT JOIN LATERAL (
+        SELECT i.inhseqno, p.attnum FROM pg_inherits i JOIN pg_attribute p ON p.attrelid = i.inhparent AND p.attname = a.attname
+        WHERE i.inhrelid = c.oid ORDER BY i.inhseqno LIMIT 1
+      ) p ON true
+      WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY p.inhseqno NULLS LAST, p.attnum, a.attnum)
 FROM pg_class c
 JOIN pg_namespace n ON n.oid = c.relnamespace
 LEFT JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.objsubid = 0 AND d.deptype = 'e'

@@ -1,7 +1,9 @@
 -- Dropped columns leave gaps that a copy does not have: so the place is
--- counted. Names of NOT NULL constraints are not compared.
+-- counted. A dump does not keep the order of an inheritance child's columns.
+-- Names of NOT NULL constraints are not compared.
 SELECT r.ident || '.' || quote_ident(a.attname), concat_ws(' ',
-  row_number() OVER (PARTITION BY r.oid ORDER BY a.attnum),
+  CASE WHEN r.relispartition OR NOT EXISTS (SELECT FROM pg_inherits i WHERE i.inhrelid = r.oid)
+    THEN row_number() OVER (PARTITION BY r.oid ORDER BY a.attnum) END,
   format_type(a.atttypid, a.atttypmod),
   CASE WHEN a.attcollation <> t.typcollation THEN 'COLLATE ' || a.attcollation::regcollation END,
   CASE WHEN a.attnotnull THEN 'NOT NULL' END,
