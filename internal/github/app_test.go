@@ -512,6 +512,29 @@ func TestBranchHead(t *testing.T) {
 	}
 }
 
+func TestOrder(t *testing.T) {
+	t.Parallel()
+	h := newHub(t)
+	h.answer("GET /repos/acme/shop", 200, `{"id":9}`)
+	a := h.app(t)
+	for n, c := range []struct {
+		status string
+		want   int
+	}{{"ahead", 1}, {"behind", -1}, {"diverged", 0}, {"identical", 0}} {
+		other := strings.Repeat(fmt.Sprint(n), 40)
+		h.answer("GET /repos/acme/shop/compare/"+other+"..."+sha, 200, `{"status":"`+c.status+`"}`)
+		if got, err := a.Order(t.Context(), shop, sha, other); got != c.want || err != nil {
+			t.Errorf("%s: got %d, %v, want %d", c.status, got, err, c.want)
+		}
+	}
+	if _, err := a.Order(t.Context(), shop, sha, strings.Repeat("f", 40)); !errors.Is(err, ErrNoCommit) {
+		t.Errorf("a commit that is not shown: %v", err)
+	}
+	if _, err := a.Order(t.Context(), shop, "main", sha); err == nil {
+		t.Error("compared the name of a branch")
+	}
+}
+
 func TestCheck(t *testing.T) {
 	t.Parallel()
 	h := newHub(t)

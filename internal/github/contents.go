@@ -164,6 +164,31 @@ func (a *App) BranchHead(ctx context.Context, repo twin.Repository, branch strin
 	return v.Commit.SHA, nil
 }
 
+// Order says how one commit lies to another: after it (1), before it (-1), or
+// neither (0): in lines of their own, as after a forced push, or the same.
+func (a *App) Order(ctx context.Context, repo twin.Repository, one, other string) (int, error) {
+	if !commitSHA.MatchString(one) || !commitSHA.MatchString(other) {
+		return 0, errors.New("compare commits: not the full name of a commit")
+	}
+	var v struct {
+		Status string `json:"status"`
+	}
+	err := a.get(ctx, repo, repoPath(repo, "/compare/%s...%s?per_page=1", other, one), &v)
+	if statusOf(err) == http.StatusNotFound || noCommit(err) {
+		err = a.notShown(ctx, repo, ErrNoCommit, err)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("compare commits of %s: %w", repo.FullName(), err)
+	}
+	switch v.Status {
+	case "ahead":
+		return 1, nil
+	case "behind":
+		return -1, nil
+	}
+	return 0, nil
+}
+
 // gone makes a 404 twin.ErrUnreachable where the repository itself does not
 // answer any more; else it stays what it was.
 func (a *App) gone(ctx context.Context, repo twin.Repository, cause error) error {

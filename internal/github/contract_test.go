@@ -86,6 +86,8 @@ func TestRequestsFitTheDescription(t *testing.T) {
 	check(err)
 	_, _, err = a.PullRequestFiles(ctx, shop, 3)
 	check(err)
+	_, err = a.Order(ctx, shop, sha, strings.Repeat("e", 40))
+	check(err)
 	_, _, err = a.FindCheckRun(ctx, shop, sha, "n", "1:head")
 	check(err)
 	for _, run := range []CheckRun{queued, running, done} {
@@ -96,7 +98,7 @@ func TestRequestsFitTheDescription(t *testing.T) {
 	if err := a.missing(ctx, shop, sha, &answerError{status: http.StatusNotFound}); !errors.Is(err, ErrNoFile) {
 		t.Errorf("got %v, want ErrNoFile", err)
 	}
-	if n != 13 {
-		t.Errorf("sent %d requests, want 13", n)
+	if n != 14 {
+		t.Errorf("sent %d requests, want 14", n)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -26,9 +27,30 @@ const maxAttempts = 5
 //
 // A run that is running is never touched.
 func (i *Inserter) Enqueue(ctx context.Context, r twin.Request) (int64, error) {
+	return i.enqueueKnowing(ctx, r, nil)
+}
+
+// history says how a request's commit lies to others: after them (1), before
+// them (-1), or neither (0).
+type history map[string]int
+
+// doubtError says that a request can't be told from another commit by time,
+// and that nobody has looked yet how the two lie to each other.
+type doubtError struct{ sha string }
+
+func (e *doubtError) Error() string { return "which commit is newer is not known: " + e.sha }
+
+// sameMoment is how far apart the times of two commits must be to say which is
+// newer. GitHub tells whole seconds, in pull requests and pushes not the same.
+const sameMoment = 2 * time.Second
+
+// enqueueKnowing is Enqueue with what is known of the history. Without any,
+// commits of the same moment are taken in the order of their arrival; with
+// some, be it empty, a *doubtError asks for more of it.
+func (i *Inserter) enqueueKnowing(ctx context.Context, r twin.Request, h history) (int64, error) {
 	var run int64
 	err := pgx.BeginFunc(ctx, i.pool, func(tx pgx.Tx) (err error) {
-		run, err = i.enqueue(ctx, tx, r)
+		run, err = i.enqueue(ctx, tx, r, h)
 		return err
 	})
 	if err != nil {
@@ -37,7 +59,7 @@ func (i *Inserter) Enqueue(ctx context.Context, r twin.Request) (int64, error) {
 	return run, nil
 }
 
-func (i *Inserter) enqueue(ctx context.Context, tx pgx.Tx, r twin.Request) (int64, error) {
+func (i *Inserter) enqueue(ctx context.Context, tx pgx.Tx, r twin.Request, h history) (int64, error) {
 	s := store.New(tx)
 	twinID, err := s.LockTwin(ctx, r)
 	if err != nil {
@@ -51,7 +73,7 @@ func (i *Inserter) enqueue(ctx context.Context, tx pgx.Tx, r twin.Request) (int6
 		return run, i.addPlaces(ctx, tx, run, r)
 	}
 	n := store.NewRun{TwinID: twinID, Request: r, PageKey: strings.ToLower(rand.Text()), MaxAttempts: maxAttempts}
-	if n.State, n.Failure, n.SupersededBy, err = judge(ctx, s, twinID, r); err != nil {
+	if n.State, n.Failure, n.SupersededBy, err = judge(ctx, s, twinID, r, h); err != nil {
 		return 0, err
 	}
 	if n.State == twin.Queued {
@@ -86,12 +108,12 @@ func (i *Inserter) addPlaces(ctx context.Context, tx pgx.Tx, run int64, r twin.R
 }
 
 // judge says in which state a new run begins, and why if it is not Queued.
-func judge(ctx context.Context, s store.Store, twinID int64, r twin.Request) (state twin.State, refusal *twin.Failure, by int64, err error) {
+func judge(ctx context.Context, s store.Store, twinID int64, r twin.Request, h history) (state twin.State, refusal *twin.Failure, by int64, err error) {
 	if r.Refusal != nil {
 		return twin.Failed, r.Refusal, 0, nil
 	}
 	if !r.At.IsZero() {
-		by, err = s.NewerRun(ctx, twinID, r.At)
+		by, err = newer(ctx, s, twinID, r, h)
 		if err != nil || by != 0 {
 			return twin.Superseded, nil, by, err
 		}
@@ -106,6 +128,28 @@ func judge(ctx context.Context, s store.Store, twinID int64, r twin.Request) (st
 			"give this Twin a target of its own, or remove the other Twin"), 0, nil
 	}
 	return twin.Queued, nil, 0, nil
+}
+
+// newer finds the run that a request comes too late for, 0 if there is none.
+// Times decide, and where they are too close, the history.
+func newer(ctx context.Context, s store.Store, twinID int64, r twin.Request, h history) (int64, error) {
+	rivals, err := s.Rivals(ctx, twinID, r.Ref, r.SHA, r.At, sameMoment)
+	if err != nil {
+		return 0, err
+	}
+	older := []int64{}
+	for _, v := range rivals {
+		way, known := h[v.SHA]
+		switch {
+		case h != nil && !known:
+			return 0, &doubtError{v.SHA}
+		case way < 0:
+			return v.Run, nil
+		case way > 0:
+			older = append(older, v.Run)
+		}
+	}
+	return s.NewerRun(ctx, twinID, r.At, older)
 }
 
 // queue stores a run that waits, in place of the one that waited.

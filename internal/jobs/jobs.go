@@ -21,6 +21,9 @@ import (
 // Decider says what a delivery means.
 type Decider interface {
 	Decide(ctx context.Context, d twin.Delivery) (twin.Decision, error)
+	// Order says how commit a lies to commit b: after it (1), before it (-1), or
+	// neither (0), as after a forced push.
+	Order(ctx context.Context, repo twin.Repository, a, b string) (int, error)
 }
 
 // Filler carries out one attempt of a run under a lease. It ends soon after

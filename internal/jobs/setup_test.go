@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -102,6 +103,11 @@ type decider func(context.Context, twin.Delivery) (twin.Decision, error)
 
 func (d decider) Decide(ctx context.Context, dl twin.Delivery) (twin.Decision, error) {
 	return d(ctx, dl)
+}
+
+// Order follows the numbers that request makes commits of.
+func (d decider) Order(_ context.Context, _ twin.Repository, a, b string) (int, error) {
+	return strings.Compare(a, b), nil
 }
 
 type filler func(context.Context, twin.Run, twin.Lease) (twin.Report, error)

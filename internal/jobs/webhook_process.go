@@ -78,7 +78,7 @@ func (w *webhookWorker) process(ctx context.Context, d twin.Delivery) (reason st
 		return "", err
 	}
 	for _, r := range decision.Requests {
-		run, err := w.q.Enqueue(ctx, r)
+		run, err := w.enqueue(ctx, r)
 		if err != nil {
 			return "", err
 		}
@@ -89,4 +89,20 @@ func (w *webhookWorker) process(ctx context.Context, d twin.Delivery) (reason st
 		w.q.log.InfoContext(ctx, "delivery declined", "delivery", d.GUID, "event", d.Event, "reason", decision.Reason)
 	}
 	return decision.Reason, nil
+}
+
+// enqueue is Enqueue that looks into the history where times don't tell which
+// commit is newer.
+func (w *webhookWorker) enqueue(ctx context.Context, r twin.Request) (int64, error) {
+	h := history{}
+	for {
+		run, err := w.q.enqueueKnowing(ctx, r, h)
+		var doubt *doubtError
+		if !errors.As(err, &doubt) {
+			return run, err
+		}
+		if h[doubt.sha], err = w.q.cfg.Decider.Order(ctx, r.Repo, r.SHA, doubt.sha); err != nil {
+			return 0, err
+		}
+	}
 }

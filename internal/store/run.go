@@ -142,15 +142,37 @@ func (s Store) Earlier(ctx context.Context, run int64, at time.Time) error {
 	return err
 }
 
+// Rival is a run of another commit of the same branch and moment.
+type Rival struct {
+	Run int64
+	SHA string
+}
+
+// Rivals lists runs of a Twin whose commits came to the branch so close to a
+// time that it does not say which is newer. Runs that were refused or cancelled
+// are none.
+func (s Store) Rivals(ctx context.Context, twinID int64, ref, sha string, at time.Time, within time.Duration) ([]Rival, error) {
+	rows, _ := s.db.Query(ctx, `
+		SELECT id, sha FROM sync_run
+		WHERE twin_id = $1 AND ref = $2 AND sha <> $3 AND at BETWEEN $4::timestamptz - $5::interval AND $4::timestamptz + $5::interval
+			AND `+counts+`
+		ORDER BY id DESC`, twinID, ref, sha, at, within)
+	return collect(rows, "list runs of the same moment", pgx.RowToStructByPos[Rival])
+}
+
+// counts holds for runs that can make another one old: not for those that were
+// refused or cancelled.
+const counts = `state <> 'cancelled' AND NOT (state = 'failed' AND coalesce(failure->>'code', '') = 'refused')`
+
 // NewerRun finds the newest run of a Twin whose commit is younger than at, 0
-// if there is none. Runs that were refused or cancelled make nothing old.
-func (s Store) NewerRun(ctx context.Context, twinID int64, at time.Time) (int64, error) {
+// if there is none. Runs that were refused or cancelled make nothing old, nor
+// do those in except.
+func (s Store) NewerRun(ctx context.Context, twinID int64, at time.Time, except []int64) (int64, error) {
 	var id int64
 	_, err := s.maybe(ctx, "find newer run", `
 		SELECT id FROM sync_run
-		WHERE twin_id = $1 AND at > $2 AND state <> 'cancelled'
-			AND NOT (state = 'failed' AND coalesce(failure->>'code', '') = 'refused')
-		ORDER BY at DESC, id DESC LIMIT 1`, []any{twinID, nullTime(at)}, &id)
+		WHERE twin_id = $1 AND at > $2 AND id <> ALL ($3) AND `+counts+`
+		ORDER BY at DESC, id DESC LIMIT 1`, []any{twinID, nullTime(at), except}, &id)
 	return id, err
 }
 

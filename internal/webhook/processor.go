@@ -25,6 +25,9 @@ type GitHub interface {
 	// PullRequestFiles lists the files a pull request changes, old names of
 	// renamed ones included.
 	PullRequestFiles(ctx context.Context, repo twin.Repository, number int) (paths []string, complete bool, err error)
+	// Order says how one commit lies to another: after it (1), before it (-1) or
+	// neither (0).
+	Order(ctx context.Context, repo twin.Repository, one, other string) (int, error)
 }
 
 // Binder remembers which repository a name that the operator wrote stands for:
@@ -91,6 +94,17 @@ func (p *Processor) Decide(ctx context.Context, d twin.Delivery) (twin.Decision,
 		return twin.Decision{}, fmt.Errorf("decide on delivery %s: %w", d.GUID, err)
 	}
 	return dec, nil
+}
+
+// Order says how commit a lies to commit b: after it (1), before it (-1), or
+// neither (0). Of a commit that GitHub does not show any more nothing is known.
+func (p *Processor) Order(ctx context.Context, repo twin.Repository, a, b string) (int, error) {
+	way, err := p.github.Order(ctx, repo, a, b)
+	if errors.Is(err, github.ErrNoCommit) || errors.Is(err, twin.ErrUnreachable) {
+		p.log.WarnContext(ctx, "commits can't be compared", "repo", repo.FullName(), "err", err)
+		return 0, nil
+	}
+	return way, err
 }
 
 // decide finds the Twins of a change and holds them against the policy.

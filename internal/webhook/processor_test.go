@@ -368,3 +368,13 @@ func TestProcessorErrors(t *testing.T) {
 		})
 	}
 }
+
+// TestOrderOfACommitThatIsGone: nothing is known then, and nobody waits for it.
+func TestOrderOfACommitThatIsGone(t *testing.T) {
+	t.Parallel()
+	h := newHub(t)
+	p := newProcessor(t, h, openPolicy(), &fakeBinder{bound: map[string]int64{}})
+	if way, err := p.Order(t.Context(), twin.Repository{InstallationID: 7, ID: 9, Owner: "acme", Name: "shop"}, shaMerge, shaHead); way != 0 || err != nil {
+		t.Errorf("got %d, %v", way, err)
+	}
+}
