@@ -118,6 +118,11 @@ func judge(ctx context.Context, s store.Store, twinID int64, r twin.Request, h h
 			return twin.Superseded, nil, by, err
 		}
 	}
+	if r.Twins != nil {
+		if err := s.FreeTarget(ctx, twinID, r); err != nil {
+			return "", nil, 0, err
+		}
+	}
 	taken, err := s.TakeTarget(ctx, twinID, r.Spec.Target)
 	if err != nil {
 		return "", nil, 0, err
@@ -125,7 +130,8 @@ func judge(ctx context.Context, s store.Store, twinID int64, r twin.Request, h h
 	if !taken {
 		return twin.Failed, twin.Refuse(
 			fmt.Sprintf("the target %q is filled by another Twin already", r.Spec.Target),
-			"give this Twin a target of its own, or remove the other Twin"), 0, nil
+			"give this Twin a target of its own; a Twin that was removed from this repository's file lets go of its own, "+
+				"one of another repository does once the operator says so"), 0, nil
 	}
 	return twin.Queued, nil, 0, nil
 }

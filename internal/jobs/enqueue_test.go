@@ -163,6 +163,36 @@ func TestATargetBelongsToOneTwin(t *testing.T) {
 	}
 }
 
+// TestARenamedTwinKeepsItsTarget: under its new name a Twin is another one,
+// and the old one is gone from the file.
+func TestARenamedTwinKeepsItsTarget(t *testing.T) {
+	t.Parallel()
+	named := func(n int, name string, all ...string) twin.Request {
+		r := request(n)
+		r.Spec.Name, r.Twins = name, all
+		return r
+	}
+	for name, c := range map[string]struct {
+		next twin.Request
+		want twin.State
+	}{
+		"renamed":                       {named(3, "preview", "preview"), twin.Queued},
+		"both in the file":              {named(3, "preview", "preview", "staging"), twin.Failed},
+		"by a branch that can't say so": {named(3, "preview"), twin.Failed},
+		"by a commit told late":         {named(1, "preview", "preview"), twin.Failed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, pool := database(t)
+			i := inserter(t, pool)
+			enqueue(t, i, named(2, "staging", "staging"))
+			if run := getRun(t, pool, enqueue(t, i, c.next)); run.State != c.want {
+				t.Errorf("the run is %s, %+v, want %s", run.State, run.Failure, c.want)
+			}
+		})
+	}
+}
+
 func TestARefusedRequestIsToldAndMakesNothingOld(t *testing.T) {
 	t.Parallel()
 	_, pool := database(t)

@@ -57,6 +57,19 @@ func (s Store) Configure(ctx context.Context, twinID int64, spec twin.Spec, sha 
 	return err
 }
 
+// FreeTarget takes the target that a request asks for from a Twin of the same
+// repository that does not exist any more as of the request's commit, unless
+// that Twin has a run of a younger commit. The transaction must hold the lock
+// of the request's Twin.
+func (s Store) FreeTarget(ctx context.Context, twinID int64, r twin.Request) error {
+	_, err := s.exec(ctx, "free target", `
+		UPDATE twin t SET target = NULL
+		WHERE t.target = $1 AND t.repository_id = $2 AND t.id <> $3 AND t.name <> ALL ($4)
+			AND NOT EXISTS (SELECT FROM sync_run WHERE twin_id = t.id AND at > coalesce($5, now()) AND `+counts+`)`,
+		r.Spec.Target, r.Repo.ID, twinID, r.Twins, nullTime(r.At))
+	return err
+}
+
 // TakeTarget makes a Twin the holder of a target and lets go of the one that
 // it held before. It gives false if another Twin holds the target. The
 // transaction must hold the Twin's lock.

@@ -47,6 +47,9 @@ type Request struct {
 	// of arrival never does.
 	At     time.Time `json:"at"`
 	Places []Place   `json:"places"`
+	// Twins names every Twin that the repository has as of the commit; nil if
+	// that is not known. A Twin that was removed or renamed lets go of its target.
+	Twins []string `json:"twins,omitempty"`
 	// Refusal, if set, is why the request can't be carried out. It is recorded
 	// as a run that failed at once, so that its places are told.
 	Refusal *Failure `json:"refusal,omitempty"`

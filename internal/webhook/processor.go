@@ -126,7 +126,21 @@ func (p *Processor) decide(ctx context.Context, ch Change) (twin.Decision, error
 		}
 	}
 	d := Decide(ch, twins)
+	// Another branch's file may leave out what the default branch's has.
+	if ch.Branch() == ch.Repo.DefaultBranch {
+		for i := range d.Requests {
+			d.Requests[i].Twins = specNames(twins)
+		}
+	}
 	return d, p.enforce(ctx, ch.Repo, d.Requests)
+}
+
+func specNames(twins []twin.Spec) []string {
+	all := make([]string, len(twins))
+	for i, s := range twins {
+		all[i] = s.Name
+	}
+	return all
 }
 
 // watchesPaths reports whether the changed files matter to one of the Twins.

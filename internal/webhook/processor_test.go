@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -376,5 +377,21 @@ func TestOrderOfACommitThatIsGone(t *testing.T) {
 	p := newProcessor(t, h, openPolicy(), &fakeBinder{bound: map[string]int64{}})
 	if way, err := p.Order(t.Context(), twin.Repository{InstallationID: 7, ID: 9, Owner: "acme", Name: "shop"}, shaMerge, shaHead); way != 0 || err != nil {
 		t.Errorf("got %d, %v", way, err)
+	}
+}
+
+// TestOnlyTheDefaultBranchSaysWhichTwinsThereAre: another branch's file may be
+// older, and no Twin loses its target for that.
+func TestOnlyTheDefaultBranchSaysWhichTwinsThereAre(t *testing.T) {
+	t.Parallel()
+	h := newHub(t)
+	text := file("prod", "shop-twin", "{push: {branches: [main, release]}}")
+	h.files = map[string]string{shaMerge: text, shaMain: text}
+	p := newProcessor(t, h, openPolicy(), &fakeBinder{bound: map[string]int64{}})
+	for branch, want := range map[string][]string{"main": {"staging"}, "release": nil} {
+		d, err := p.Decide(t.Context(), pushed(branch))
+		if err != nil || len(d.Requests) != 1 || !slices.Equal(d.Requests[0].Twins, want) {
+			t.Errorf("%s: got %+v, %v, want Twins %v", branch, d, err, want)
+		}
 	}
 }
