@@ -34,8 +34,15 @@ type Schema struct {
 	// MatViews are in an order in which they can be refreshed.
 	MatViews   []MatView
 	Extensions []Extension
-	// LargeObjects is their number.
-	LargeObjects int64
+	// LargeObjects is their number, LargeObjectsUnreadable that of those that
+	// we may not read.
+	LargeObjects, LargeObjectsUnreadable int64
+	// PolicyRoles are the roles that policies name.
+	PolicyRoles []string
+	// Beside is what a copy leaves out and a dump does not tell.
+	Beside []Beside
+	// Bytes is what the database takes on disk.
+	Bytes int64
 	// Types are all types of the tables' columns, and the types those are
 	// made of, by OID.
 	Types map[uint32]Type
@@ -174,3 +181,8 @@ type MatView struct {
 type Extension struct {
 	Name, Version, Schema string
 }
+
+// Beside is something that a copy of a schema leaves out: a publication, a
+// subscription, a security label, a place on disk, the changed comment of an
+// extension.
+type Beside struct{ Kind, Name string }

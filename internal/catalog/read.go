@@ -18,7 +18,7 @@ func Read(ctx context.Context, q Querier) (*Schema, error) {
 	}
 	r := &reader{q: q, major: version / 10000, s: &Schema{Types: map[uint32]Type{}}}
 	for _, step := range []func(context.Context) error{
-		r.database, r.relations, r.columns, r.types, r.foreignKeys, r.sequences, r.matViews, r.extensions,
+		r.database, r.relations, r.columns, r.types, r.foreignKeys, r.sequences, r.matViews, r.extensions, r.beside,
 	} {
 		if err := step(ctx); err != nil {
 			return nil, fmt.Errorf("read catalog: %w", err)
@@ -45,7 +45,7 @@ func (r *reader) database(ctx context.Context) error {
 	s := r.s
 	_, err := collect(ctx, r.q, "database", r.major, func(rows pgx.Rows, _ *struct{}) error {
 		d := &s.Database
-		return rows.Scan(&s.ServerVersion, &d.Name, &d.Encoding, &d.Collate, &d.CType, &d.Provider, &d.Locale, &s.LargeObjects)
+		return rows.Scan(&s.ServerVersion, &d.Name, &d.Encoding, &d.Collate, &d.CType, &d.Provider, &d.Locale, &s.LargeObjects, &s.LargeObjectsUnreadable, &s.Bytes)
 	})
 	return err
 }
@@ -148,5 +148,18 @@ func (r *reader) extensions(ctx context.Context) (err error) {
 	r.s.Extensions, err = collect(ctx, r.q, "extensions", r.major, func(rows pgx.Rows, e *Extension) error {
 		return rows.Scan(&e.Name, &e.Version, &e.Schema)
 	})
+	return err
+}
+
+// beside finds what a dump does not tell, and the roles that policies name.
+func (r *reader) beside(ctx context.Context) error {
+	found, err := collect(ctx, r.q, "beside", r.major, func(rows pgx.Rows, b *Beside) error { return rows.Scan(&b.Kind, &b.Name) })
+	for _, b := range found {
+		if b.Kind == "role" {
+			r.s.PolicyRoles = append(r.s.PolicyRoles, b.Name)
+		} else {
+			r.s.Beside = append(r.s.Beside, b)
+		}
+	}
 	return err
 }

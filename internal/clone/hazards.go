@@ -25,7 +25,31 @@ const (
 	HazardNotCopied        = "not_copied"
 	HazardUnlogged         = "unlogged"
 	HazardColumnOrder      = "column_order"
+	HazardTablespace       = "tablespace"
+	HazardRoom             = "too_little_room"
+	HazardRoleMissing      = "role_missing"
+	HazardRoleMade         = "role_made"
 )
+
+// hard are the hazards that no acknowledgement can lift: a run could not
+// succeed, or would leave rows out without a word.
+var hard = []string{HazardMode, HazardExtensionMissing, HazardUnreadable, HazardRowSecurity, HazardUnloggedStandby, HazardRoleMissing}
+
+// Acceptable reports whether an operator may acknowledge a hazard by its id.
+// What only informs can always be acknowledged.
+func Acceptable(id string) bool { return !slices.Contains(hard, id) }
+
+// Accept marks the hazards that the operator has acknowledged: they no longer
+// refuse a run.
+func Accept(hazards []twin.Hazard, ids []string) []twin.Hazard {
+	out := slices.Clone(hazards)
+	for i := range out {
+		if h := &out[i]; Acceptable(h.ID) && slices.Contains(ids, h.ID) {
+			h.Accepted, h.Refuses = true, false
+		}
+	}
+	return out
+}
 
 // Check finds what can be known to be dangerous before a dump is taken: a
 // single table that can't be read makes pg_dump fail as a whole.
@@ -80,8 +104,50 @@ func Check(s *catalog.Schema, target Target, o Options) []twin.Hazard {
 			add(false, HazardSequence, q.Name.String(), "the source's role may not read the sequence %s: it is set past the largest value of its column", q.Name)
 		}
 	}
-	if s.LargeObjects > 0 {
-		add(false, HazardLargeObjects, "", "%d large objects stay behind: this version of neontwin does not copy them", s.LargeObjects)
+	if n := s.LargeObjectsUnreadable; n > 0 {
+		add(true, HazardLargeObjects, "", "the source's role may not read %d of %d large objects: grant it SELECT on them, or accept that they stay behind", n, s.LargeObjects)
+	}
+	return append(out, besideHazards(s, target)...)
+}
+
+// besideHazards tells what no dump does: what is left out on purpose, the
+// roles that policies name and the target lacks, and whether there is room.
+func besideHazards(s *catalog.Schema, target Target) []twin.Hazard {
+	reasons := map[string]string{
+		"publication":    "a Twin publishes nothing",
+		"subscription":   "a Twin subscribes to nothing",
+		"security label": "its provider may not be on the target",
+		"comment":        "an extension belongs to the server, not to the Twin",
+	}
+	var out []twin.Hazard
+	for _, b := range s.Beside {
+		if b.Kind == "tablespace" {
+			out = append(out, twin.Hazard{ID: HazardTablespace, Object: b.Name, Message: "what lies in the tablespace " + b.Name + " goes to the target's default one"})
+			continue
+		}
+		out = append(out, twin.Hazard{ID: HazardNotCopied, Object: b.Kind + " " + b.Name, Message: "left out on purpose: " + reasons[b.Kind]})
+	}
+	for _, role := range MissingRoles(s, target) {
+		h := twin.Hazard{ID: HazardRoleMade, Object: role, Message: fmt.Sprintf("a policy is for the role %s, which the target lacks: it is created there without login", catalog.Ident(role))}
+		if !target.MakesRoles || strings.HasPrefix(role, "pg_") {
+			h = twin.Hazard{ID: HazardRoleMissing, Object: role, Refuses: true, Message: fmt.Sprintf("a policy is for the role %s, which the target lacks and its role may not create: create it there", catalog.Ident(role))}
+		}
+		out = append(out, h)
+	}
+	if target.Limited && s.Bytes > target.Room {
+		out = append(out, twin.Hazard{ID: HazardRoom, Refuses: true, Message: fmt.Sprintf("the source takes %s and the target has room for %s more: raise its limit, or drop what is not needed there",
+			twin.HumanBytes(s.Bytes), twin.HumanBytes(max(0, target.Room)))})
+	}
+	return out
+}
+
+// MissingRoles are the roles that policies name and the target lacks.
+func MissingRoles(s *catalog.Schema, target Target) []string {
+	var out []string
+	for _, role := range s.PolicyRoles {
+		if target.Roles != nil && !target.Roles[role] {
+			out = append(out, role)
+		}
 	}
 	return out
 }

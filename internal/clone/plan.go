@@ -38,6 +38,8 @@ type Plan struct {
 	Analyze []catalog.Name
 	// Sequences are set to where the source's stand.
 	Sequences []catalog.Sequence
+	// LargeObjects is how many are copied.
+	LargeObjects int64
 	Hazards   []twin.Hazard
 }
 
@@ -75,6 +77,13 @@ type Target struct {
 	ServerVersion int // such as 170006
 	// Extensions are those that can be installed, with their default version.
 	Extensions map[string]string
+	// Roles are those of its server; nil where nobody has looked. MakesRoles
+	// is set where its role may create more.
+	Roles      map[string]bool
+	MakesRoles bool
+	// Room is how many bytes more the server may hold, if Limited.
+	Room    int64
+	Limited bool
 }
 
 // Options are the parts of a plan that aren't in the schema.
@@ -97,7 +106,7 @@ const (
 // New makes the plan. The archive is a dump of the same schema under the same
 // snapshot. It fails where the two don't fit together.
 func New(s *catalog.Schema, a *pgtools.Archive, target Target, o Options) (*Plan, error) {
-	p := &Plan{Mode: o.Mode, Session: a.Session(), Sequences: s.Sequences, Hazards: Check(s, target, o)}
+	p := &Plan{Mode: o.Mode, Session: a.Session(), Sequences: s.Sequences, LargeObjects: s.LargeObjects - s.LargeObjectsUnreadable, Hazards: Check(s, target, o)}
 	stages, skipped := a.Stages()
 	p.Hazards = append(p.Hazards, skippedHazards(skipped)...)
 	p.Before = statements(stages[pgtools.Pre])

@@ -67,7 +67,10 @@ func (p *Plan) Run(ctx context.Context, env Env) ([]twin.TableReport, error) {
 	}
 	env.Tracker.Begin(twin.Load)
 	r := &run{Plan: p, env: env, tables: make([]tableState, len(p.Steps))}
-	if err := r.load(ctx); err != nil {
+	loading, lctx := errgroup.WithContext(ctx)
+	loading.Go(func() error { return r.load(lctx) })
+	loading.Go(func() error { return p.copyLargeObjects(lctx, env) })
+	if err := loading.Wait(); err != nil {
 		return nil, err
 	}
 	if err := p.define(ctx, env, p.Parents); err != nil {

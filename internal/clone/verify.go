@@ -36,15 +36,16 @@ func (p *Plan) Verify(ctx context.Context, env Env) ([]string, error) {
 	env.Tracker.Begin(twin.Verify)
 	g, gctx := errgroup.WithContext(ctx)
 	var counted int64
-	var countDiffs, schemaDiffs, sequenceDiffs []string
+	var countDiffs, schemaDiffs, sequenceDiffs, objectDiffs []string
 	var objects int
 	g.Go(func() (err error) { counted, countDiffs, err = p.verifyCounts(gctx, env); return err })
 	g.Go(func() (err error) { objects, schemaDiffs, err = verifySchema(gctx, env); return err })
 	g.Go(func() (err error) { sequenceDiffs, err = p.verifySequences(gctx, env); return err })
+	g.Go(func() (err error) { objectDiffs, err = p.verifyLargeObjects(gctx, env, false); return err })
 	if err := g.Wait(); err != nil {
 		return nil, err
 	}
-	if diffs := slices.Concat(countDiffs, schemaDiffs, sequenceDiffs); len(diffs) > 0 {
+	if diffs := slices.Concat(countDiffs, schemaDiffs, sequenceDiffs, objectDiffs); len(diffs) > 0 {
 		return nil, &MismatchError{diffs}
 	}
 	return []string{

@@ -76,4 +76,6 @@ type Hazard struct {
 	Message string `json:"message"`
 	// Refuses is set where the run must not go on.
 	Refuses bool `json:"refuses"`
+	// Accepted is set where the operator has acknowledged it.
+	Accepted bool `json:"accepted,omitempty"`
 }

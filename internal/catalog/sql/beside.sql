@@ -1,0 +1,20 @@
+-- What a copy leaves out on purpose and a dump without owners does not tell.
+SELECT 'publication', quote_ident(pubname) FROM pg_publication
+UNION ALL
+SELECT 'subscription', quote_ident(s.subname) FROM pg_subscription s JOIN pg_database d ON d.oid = s.subdbid WHERE d.datname = current_database()
+UNION ALL
+SELECT 'security label', l.provider || ' on ' || i.type || ' ' || i.identity
+FROM pg_seclabel l CROSS JOIN LATERAL pg_identify_object(l.classoid, l.objoid, l.objsubid) i WHERE l.objoid >= 16384
+UNION ALL
+SELECT 'tablespace', quote_ident(t.spcname) FROM pg_tablespace t
+WHERE t.spcname <> 'pg_global' AND (
+  EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.reltablespace = t.oid AND n.nspname !~ '^pg_')
+  OR t.spcname <> 'pg_default' AND EXISTS (SELECT FROM pg_database d WHERE d.dattablespace = t.oid AND d.datname = current_database()))
+UNION ALL
+SELECT 'comment', 'extension ' || quote_ident(e.extname)
+FROM pg_extension e JOIN pg_description d ON d.classoid = 'pg_extension'::regclass AND d.objoid = e.oid
+LEFT JOIN pg_available_extensions a ON a.name = e.extname
+WHERE d.description IS DISTINCT FROM coalesce(a.comment, d.description)
+UNION ALL
+SELECT 'role', pg_get_userbyid(u.role) FROM (SELECT DISTINCT unnest(polroles) FROM pg_policy) u (role) WHERE u.role <> 0
+ORDER BY 1, 2
