@@ -174,13 +174,13 @@ func (t *target) pass(ctx context.Context, database string, h heritage) ([]twin.
 	defer closeConn(conn)
 	for _, sql := range h.objects {
 		if _, err := conn.PgConn().Exec(ctx, sql).ReadAll(); err != nil {
-			failed = append(failed, firstLine(sql))
+			failed = append(failed, named(sql))
 		}
 	}
 	for _, format := range h.database {
 		sql := fmt.Sprintf(format, catalog.Ident(database))
 		if _, err := t.conn.Exec(ctx, sql); err != nil {
-			failed = append(failed, fmt.Sprintf(format, catalog.Ident(t.name)))
+			failed = append(failed, named(fmt.Sprintf(format, catalog.Ident(t.name))))
 		}
 	}
 	if err := ctx.Err(); err != nil {
@@ -199,9 +199,12 @@ func (t *target) pass(ctx context.Context, database string, h heritage) ([]twin.
 	return hazards, nil
 }
 
-// firstLine is enough of a statement to name it. Settings may hold secrets, so
-// a value is cut off.
-func firstLine(sql string) string {
+// named is enough of a statement to know it by. The value of a setting is cut
+// off: applications keep secrets there.
+func named(sql string) string {
 	line, _, _ := strings.Cut(strings.TrimSpace(sql), "\n")
+	if before, _, ok := strings.Cut(line, " TO "); ok && strings.Contains(before, " SET ") {
+		return before
+	}
 	return strings.TrimSuffix(line, ";")
 }
