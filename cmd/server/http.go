@@ -47,6 +47,7 @@ func (s *service) listen(ctx context.Context) (*servers, error) {
 		return nil, errors.Join(err, admin.Close())
 	}
 	out.public = s.newServer(routes)
+	out.public.WriteTimeout = 30 * time.Second // whoever reads slowly holds nothing for long
 	return out, nil
 }
 
@@ -77,7 +78,9 @@ func (s *service) publicRoutes() (http.Handler, error) {
 func (s *service) adminRoutes() http.Handler {
 	r := chi.NewRouter()
 	s.healthRoutes(r)
-	r.Handle("/metrics", promhttp.HandlerFor(s.metrics.registry, promhttp.HandlerOpts{ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelWarn)}))
+	r.Handle("/metrics", promhttp.HandlerFor(s.metrics.registry, promhttp.HandlerOpts{
+		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelWarn), ErrorHandling: promhttp.ContinueOnError,
+	}))
 	// A profile shows the memory of a process that holds secrets: it is for
 	// somebody on this machine, wherever the listener is bound.
 	r.Route("/debug/pprof", func(r chi.Router) {

@@ -92,13 +92,23 @@ func (c twinCollector) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.NewInvalidMetric(staleness, err)
 		return
 	}
+	// A repository that was renamed without our hearing of it and its successor
+	// have one name: of those the youngest is told. The same metric twice would
+	// make all of them unreadable.
+	youngest := make(map[[2]string]store.TwinStatus, len(twins))
 	for _, t := range twins {
-		name := []string{t.Repo.FullName(), t.Spec.Name}
+		name := [2]string{t.Repo.FullName(), t.Spec.Name}
+		if t.ID > youngest[name].ID {
+			youngest[name] = t
+		}
+	}
+	for key, t := range youngest {
+		name := key[:]
 		if t.Published != nil && t.Published.Report != nil {
 			ch <- prometheus.MustNewConstMetric(staleness, prometheus.GaugeValue, time.Since(t.Published.Report.SnapshotAt).Seconds(), name...)
 		}
 		if t.Current != nil {
-			ch <- prometheus.MustNewConstMetric(working, prometheus.GaugeValue, 1, append(name, string(t.Current.State))...)
+			ch <- prometheus.MustNewConstMetric(working, prometheus.GaugeValue, 1, key[0], key[1], string(t.Current.State))
 		}
 	}
 }

@@ -95,6 +95,9 @@ func migrate(ctx context.Context, env environment) error {
 		return err
 	}
 	defer pool.Close()
+	if err := jobs.Direct(ctx, pool); err != nil {
+		return err
+	}
 	return jobs.Migrate(ctx, pool, newLogger(cfg, env.stderr))
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/url"
 	"path/filepath"
 	"time"
@@ -59,7 +60,7 @@ func serve(ctx context.Context, role config.Role, env environment) error {
 	if err != nil {
 		return err
 	}
-	defer pool.Close()
+	defer closePool(ctx, pool, 5*time.Second, log)
 	s := &service{cfg: cfg, role: role, log: log, pool: pool, store: store.New(pool), health: &health{pool: pool, log: log}}
 	s.metrics = newMetrics(pool, s.store)
 	if err := s.wire(); err != nil { //nolint:contextcheck // it sends nothing
@@ -169,6 +170,7 @@ func (s *service) run(ctx context.Context) error {
 	s.log.InfoContext(ctx, "stopping: no new work is taken")
 	s.health.drain()
 	// Webhooks are still taken while jobs end: they are stored for whoever comes.
+	lingered := time.After(s.linger())
 	if s.queue != nil {
 		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.ShutdownDrain+40*time.Second)
 		if stopErr := s.queue.Stop(grace); stopErr != nil {
@@ -176,9 +178,32 @@ func (s *service) run(ctx context.Context) error {
 		}
 		cancel()
 	}
+	<-lingered
 	servers.stop(ctx)
 	s.log.InfoContext(ctx, "stopped")
 	return err
+}
+
+// linger is how long webhooks are taken after /readyz has said no. A balancer
+// notices late, and GitHub doesn't ask twice. On loopback there is none.
+func (s *service) linger() time.Duration {
+	host, _, err := net.SplitHostPort(s.cfg.ListenAddr)
+	if s.role == config.RoleWorker || err == nil && isLoopback(host) {
+		return 0
+	}
+	return min(5*time.Second, s.cfg.ShutdownDrain)
+}
+
+// closePool closes a pool, but does not wait for a job that won't let go of its
+// connection: the process is about to end.
+func closePool(ctx context.Context, pool *pgxpool.Pool, most time.Duration, log *slog.Logger) {
+	closed := make(chan struct{})
+	go func() { pool.Close(); close(closed) }()
+	select {
+	case <-closed:
+	case <-time.After(most):
+		log.WarnContext(ctx, "connections to the control database are left behind")
+	}
 }
 
 // startQueue waits until the database is up to date, then takes up work. Web
@@ -211,6 +236,11 @@ func (s *service) startQueue(ctx context.Context) {
 var errPending = errors.New(`the database is not up to date: run "server migrate"`)
 
 func (s *service) ready(ctx context.Context) error {
+	if s.queue != nil || s.cfg.AutoMigrate {
+		if err := jobs.Direct(ctx, s.pool); err != nil {
+			return err
+		}
+	}
 	if s.cfg.AutoMigrate {
 		return jobs.Migrate(ctx, s.pool, s.log)
 	}
