@@ -71,7 +71,7 @@ func (s *service) publicRoutes() (http.Handler, error) {
 	r := chi.NewRouter()
 	r.Handle("/webhooks/github", hooks)
 	s.healthRoutes(r)
-	r.Mount("/", web.New(s.store, s.log))
+	r.Mount("/", web.New(locatedRuns{s.store, branches(s.cfg)}, s.log))
 	return r, nil
 }
 

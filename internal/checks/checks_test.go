@@ -36,7 +36,7 @@ func newRun(state twin.State, change func(*twin.Run)) twin.Run {
 		Spec:    twin.Spec{Name: "staging", Source: "prod", Target: "shop-twin", Mode: twin.Full},
 		Trigger: twin.PullRequest, Ref: "refs/heads/main", PR: 12,
 		SHA:       "abc1234fffffffffffffffffffffffffffffffff",
-		CreatedAt: now.Add(-4 * time.Minute),
+		CreatedAt: now.Add(-4 * time.Minute), NeonBranch: "twin",
 	}
 	if state != twin.Queued && state != twin.Superseded {
 		r.Attempt, r.StartedAt = 1, now.Add(-200*time.Second)
@@ -80,7 +80,7 @@ func cases() map[string]twin.Run {
 	}
 	return map[string]twin.Run{
 		"queued":        newRun(twin.Queued, nil),
-		"queued-behind": newRun(twin.Queued, func(r *twin.Run) { r.Behind = 417 }),
+		"queued-behind": newRun(twin.Queued, func(r *twin.Run) { r.Behind, r.BehindSHA = 417, "fedcba987" }),
 		"queued-retry": newRun(twin.Queued, func(r *twin.Run) {
 			r.Attempt, r.Failure, r.NotBefore = 1, lost, now.Add(100*time.Second)
 		}),
@@ -119,9 +119,10 @@ func cases() map[string]twin.Run {
 			r.Failure = twin.Refuse("the target holds tables but not our mark", "name an empty database, or adopt this one")
 			r.Failure.Phase = twin.Preflight
 		}),
-		"cancelled":  newRun(twin.Cancelled, func(r *twin.Run) { r.Phase = twin.Index }),
-		"superseded": newRun(twin.Superseded, func(r *twin.Run) { r.SupersededBy = 419 }),
-		"hostile":    newRun(twin.Succeeded, hostile),
+		"cancelled":           newRun(twin.Cancelled, func(r *twin.Run) { r.Phase = twin.Index }),
+		"succeeded-elsewhere": newRun(twin.Succeeded, func(r *twin.Run) { r.Report, r.NeonBranch = report(1), "" }),
+		"superseded":          newRun(twin.Superseded, func(r *twin.Run) { r.SupersededBy, r.SupersededBySHA = 419, "fedcba987" }),
+		"hostile":             newRun(twin.Succeeded, hostile),
 	}
 }
 
@@ -138,7 +139,7 @@ func succeededWithHazards(r *twin.Run) {
 func hostile(r *twin.Run) {
 	r.Spec.Name = "sta|ging**\n# @octocat"
 	r.Report = report(1)
-	r.Report.Database = "`shop`"
+	r.Report.Database, r.NeonBranch = "`shop`", "`<b>`"
 	r.Report.Tables = []twin.TableReport{
 		{Table: "public.\"a|b\"", Rows: 1},
 		{Table: "public.\"a\\|b\"", Rows: 2},

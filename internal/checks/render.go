@@ -88,7 +88,9 @@ func (w *writer) succeeded() {
 	w.f("The Twin %s serves %s as it was at **%s**, synced for commit %s.\n\n",
 		strong(w.run.Spec.Name), code(w.run.Spec.Source), twin.HumanTime(r.SnapshotAt), code(twin.HumanSHA(w.run.SHA)))
 	w.f("- Database: %s; the connection string is the one it always was\n", code(r.Database))
-	w.f("- Branch from it, on Neon: %s\n", code(r.Publish.BranchCommand()))
+	if command := w.run.BranchCommand(); command != "" {
+		w.f("- Branch from it: %s, in the Neon project of target %s\n", code(command), code(w.run.Spec.Target))
+	}
 	if !r.PublishedAt.IsZero() {
 		w.f("- Published: %s\n", twin.HumanTime(r.PublishedAt))
 	}
@@ -173,7 +175,7 @@ func (w *writer) failed() {
 	f := w.run.Trouble()
 	_, left := w.run.TwinLeft()
 	w.f("- **What happened**: %s", text(f.Message))
-	if !f.Code.NeedsPerson() {
+	if !f.Code.NeedsPerson() && !strings.HasPrefix(f.Message, f.Code.Words()) {
 		w.f(" (%s)", f.Code.Words())
 	}
 	w.f("\n")
@@ -195,7 +197,7 @@ func (w *writer) cancelled() {
 func (w *writer) superseded() {
 	w.f("A newer commit took this run's place; this one published nothing.\n")
 	if w.run.SupersededBy != 0 {
-		w.f("Run %d syncs the Twin, and the check of its commit tells how it goes.\n", w.run.SupersededBy)
+		w.f("%s syncs the Twin, and the check of its commit tells how it goes.\n", w.run.Successor())
 	}
 }
 

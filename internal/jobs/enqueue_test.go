@@ -78,7 +78,7 @@ func TestNewestCommitWaits(t *testing.T) {
 
 	for run, want := range map[int64]int64{first: third, second: third} {
 		r := getRun(t, pool, run)
-		if r.State != twin.Superseded || r.SupersededBy != want || r.FinishedAt.IsZero() {
+		if r.State != twin.Superseded || r.SupersededBy != want || r.SupersededBySHA != request(3).SHA || r.FinishedAt.IsZero() {
 			t.Errorf("run %d is %s by %d, want superseded by %d", run, r.State, r.SupersededBy, want)
 		}
 		// Somebody waits for word of it on GitHub.

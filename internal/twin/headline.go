@@ -29,7 +29,10 @@ func (r Run) Headline() string {
 		if r.SupersededBy == 0 {
 			return "Superseded by a newer commit"
 		}
-		return fmt.Sprintf("Superseded by run %d", r.SupersededBy)
+		if r.SupersededBySHA == "" {
+			return fmt.Sprintf("Superseded by run %d", r.SupersededBy)
+		}
+		return fmt.Sprintf("Superseded by %s (run %d)", HumanSHA(r.SupersededBySHA), r.SupersededBy)
 	}
 	return "In state " + string(r.State)
 }
@@ -41,9 +44,26 @@ func (r Run) waitingFor() string {
 	case r.Failure != nil:
 		return fmt.Sprintf("%s at %s UTC: %s", r.nextAttempt(), r.NotBefore.UTC().Format("15:04"), r.Failure.Message)
 	case r.Behind != 0:
-		return fmt.Sprintf("Queued behind run %d", r.Behind)
+		return "Queued behind " + r.behind()
 	}
 	return "Queued"
+}
+
+// Successor names the run that took this one's place: "Run 418 of commit
+// abc1234".
+func (r Run) Successor() string {
+	if r.SupersededBySHA == "" {
+		return fmt.Sprintf("Run %d", r.SupersededBy)
+	}
+	return fmt.Sprintf("Run %d of commit %s", r.SupersededBy, HumanSHA(r.SupersededBySHA))
+}
+
+// behind names the run that this one waits for.
+func (r Run) behind() string {
+	if r.BehindSHA == "" {
+		return fmt.Sprintf("run %d", r.Behind)
+	}
+	return fmt.Sprintf("run %d (%s)", r.Behind, HumanSHA(r.BehindSHA))
 }
 
 func (r Run) failedBy() string {

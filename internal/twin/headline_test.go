@@ -29,6 +29,8 @@ func TestHeadline(t *testing.T) {
 		"Failed in phase publish: an unexpected error; Twin intact":               {State: Failed, Phase: Publish},
 		"Cancelled; Twin unchanged":                                               {State: Cancelled, Phase: Load},
 		"Superseded by run 418":                                                   {State: Superseded, SupersededBy: 418},
+		"Superseded by abc1234 (run 418)":                                         {State: Superseded, SupersededBy: 418, SupersededBySHA: "abc12345"},
+		"Queued behind run 417 (abc1234)":                                         {State: Queued, Behind: 417, BehindSHA: "abc12345"},
 		"Superseded by a newer commit":                                            {State: Superseded},
 	} {
 		if got := run.Headline(); got != want {

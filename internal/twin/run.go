@@ -77,11 +77,18 @@ type Run struct {
 	Report   *Report  // set once the run has published
 	Failure  *Failure // set once an attempt has failed
 
-	// SupersededBy is the run that took this one's place, 0 if none.
-	SupersededBy int64
+	// SupersededBy is the run that took this one's place, 0 if none, and the
+	// SHA is its commit.
+	SupersededBy    int64
+	SupersededBySHA string
 	// Behind is the run of the same Twin that is running while this one
-	// waits, 0 if none.
-	Behind int64
+	// waits, 0 if none, and the SHA is its commit.
+	Behind    int64
+	BehindSHA string
+
+	// NeonBranch is the branch that the Twin lives on, by id or name; empty for
+	// one that lives elsewhere. It is not stored: the operator's file says it.
+	NeonBranch string
 
 	CreatedAt  time.Time
 	NotBefore  time.Time // zero: at once

@@ -128,12 +128,15 @@ func (p Phase) Doing() string {
 	return "Starting"
 }
 
-// BranchCommand is how a person makes a branch of a Twin that lives on Neon.
-// Under Branch it is made from the root: a Twin that has branches of its own
-// could not be reset to it.
-func (s Strategy) BranchCommand() string {
-	parent := "<the Twin's branch>"
-	if s == Branch {
+// BranchCommand is how a person makes a branch of a Twin that lives on Neon;
+// empty for one that lives elsewhere. Under Branch it is made from the root: a
+// Twin that has branches of its own could not be reset to it.
+func (r Run) BranchCommand() string {
+	parent := r.NeonBranch
+	switch {
+	case parent == "":
+		return ""
+	case r.Report != nil && r.Report.Publish == Branch:
 		parent = "<the root branch>"
 	}
 	return "neon branches create --name <yours> --parent " + parent

@@ -91,12 +91,13 @@ func TestWords(t *testing.T) {
 
 func TestBranchCommand(t *testing.T) {
 	t.Parallel()
-	for s, want := range map[Strategy]string{
-		Swap:   "neon branches create --name <yours> --parent <the Twin's branch>",
-		Branch: "neon branches create --name <yours> --parent <the root branch>",
+	for want, run := range map[string]Run{
+		"": {Report: &Report{Publish: Swap}},
+		"neon branches create --name <yours> --parent twin":              {NeonBranch: "twin", Report: &Report{Publish: Swap}},
+		"neon branches create --name <yours> --parent <the root branch>": {NeonBranch: "twin", Report: &Report{Publish: Branch}},
 	} {
-		if got := s.BranchCommand(); got != want {
-			t.Errorf("%s: %q, want %q", s, got, want)
+		if got := run.BranchCommand(); got != want {
+			t.Errorf("got %q, want %q", got, want)
 		}
 	}
 }

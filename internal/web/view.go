@@ -117,7 +117,7 @@ func (v *view) trouble(run twin.Run) {
 	case run.State == twin.Failed, run.State == twin.Queued && run.Failure != nil:
 		v.TroubleHeading = "What went wrong"
 		v.Trouble = append(v.Trouble, fact{Label: "What happened", Value: f.Message})
-		if !f.Code.NeedsPerson() {
+		if !f.Code.NeedsPerson() && !strings.HasPrefix(f.Message, f.Code.Words()) {
 			v.Trouble = append(v.Trouble, fact{Label: "Kind", Value: f.Code.Words()})
 		}
 		if f.Phase != "" {
@@ -148,7 +148,10 @@ func (v *view) doing(run twin.Run, now time.Time) {
 			{Label: "Database", Value: r.Database, Code: true},
 			{Label: "Published", Value: twin.HumanTime(r.PublishedAt)},
 			{Label: "Connection", Value: "The connection string is the one it always was."},
-			{Label: "A branch of it", Value: r.Publish.BranchCommand(), Code: true},
+		}
+		if command := run.BranchCommand(); command != "" {
+			v.Now = append(v.Now, fact{Label: "A branch of it", Value: command, Code: true},
+				fact{Label: "Where", Value: "in the Neon project of target " + run.Spec.Target})
 		}
 	case run.State == twin.Running && run.At().Phase == twin.Load:
 		p := run.At()
@@ -167,7 +170,7 @@ func (v *view) doing(run twin.Run, now time.Time) {
 	case run.State == twin.Superseded:
 		v.NowHeading = "A newer commit took this run's place"
 		if run.SupersededBy != 0 {
-			v.Now = []fact{{Label: "Run", Value: fmt.Sprintf("%d syncs the Twin; the check of its commit tells how it goes.", run.SupersededBy)}}
+			v.Now = []fact{{Label: "Instead", Value: run.Successor() + " syncs the Twin; the check of its commit tells how it goes."}}
 		} else {
 			v.Now = []fact{{Label: "Twin", Value: "This run published nothing."}}
 		}

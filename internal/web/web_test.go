@@ -74,7 +74,7 @@ func newRun(state twin.State, change func(*twin.Run)) twin.Run {
 		Repo:    twin.Repository{InstallationID: 1, ID: 2, Owner: "acme", Name: "shop"},
 		Spec:    twin.Spec{Name: "staging", Source: "prod", Target: "shop-twin", Mode: twin.Full},
 		Trigger: twin.PullRequest, Ref: "refs/heads/main", PR: 12, SHA: "abc1234fffffffffffffff",
-		CreatedAt: now.Add(-4 * time.Minute),
+		CreatedAt: now.Add(-4 * time.Minute), NeonBranch: "twin",
 	}
 	if state != twin.Queued && state != twin.Superseded {
 		r.Attempt, r.StartedAt = 1, now.Add(-200*time.Second)
@@ -116,7 +116,7 @@ func pages() map[string]twin.Run {
 		Message: "the source closed the connection while a table was copied", Next: "look whether the source was restarted",
 	}
 	return map[string]twin.Run{
-		"queued":     newRun(twin.Queued, func(r *twin.Run) { r.Behind = 417 }),
+		"queued":     newRun(twin.Queued, func(r *twin.Run) { r.Behind, r.BehindSHA = 417, "fedcba987" }),
 		"retry":      newRun(twin.Queued, func(r *twin.Run) { r.Attempt, r.Failure, r.NotBefore = 1, lost, now.Add(time.Minute) }),
 		"running":    newRun(twin.Running, func(r *twin.Run) { r.Phase, r.Progress = twin.Load, load }),
 		"again":      newRun(twin.Running, func(r *twin.Run) { r.Attempt, r.Phase, r.Failure = 2, twin.Verify, lost }),
@@ -124,7 +124,7 @@ func pages() map[string]twin.Run {
 		"failed":     newRun(twin.Failed, func(r *twin.Run) { r.Attempt, r.Failure = 5, lost }),
 		"refused":    newRun(twin.Failed, func(r *twin.Run) { r.Failure = twin.Refuse("the target is the source", "name another target") }),
 		"cancelled":  newRun(twin.Cancelled, func(r *twin.Run) { r.Phase = twin.Index }),
-		"superseded": newRun(twin.Superseded, func(r *twin.Run) { r.SupersededBy = 419 }),
+		"superseded": newRun(twin.Superseded, func(r *twin.Run) { r.SupersededBy, r.SupersededBySHA = 419, "fedcba987" }),
 		"hostile":    newRun(twin.Failed, hostile),
 	}
 }
@@ -137,7 +137,7 @@ func hostile(r *twin.Run) {
 	r.Repo.Owner, r.Ref, r.SHA, r.Trigger = attack, "javascript:"+attack, attack, twin.Trigger(attack)
 	r.State = twin.Succeeded
 	r.Report = report()
-	r.Report.Database = attack
+	r.Report.Database, r.NeonBranch = attack, attack
 	r.Report.Tables[0].Table = attack
 	r.Report.Phases[0].Phase = twin.Phase(attack)
 	r.Report.Verified = []string{attack}
