@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"syscall"
@@ -140,14 +141,21 @@ func (w *world) launch(args ...string) *process {
 		if w.t.Failed() {
 			w.t.Logf("log of the server:\n%s", p.log)
 		}
-		for _, secret := range []string{w.github.App().WebhookSecret, "PRIVATE KEY", password(w.source)} {
+		for _, secret := range []string{w.github.App().WebhookSecret, password(w.source)} {
 			if strings.Contains(p.log.String(), secret) {
 				w.t.Error("a secret is in the log")
 			}
 		}
+		if line := secretive.FindString(p.log.String()); line != "" {
+			w.t.Errorf("the log has what it must not: %s", line)
+		}
 	})
 	return p
 }
+
+// secretive finds what no log may hold: tokens of GitHub's and our own, keys,
+// addresses of databases, and the keys of runs' pages.
+var secretive = regexp.MustCompile(`.*(ghs_|eyJ[A-Za-z0-9_-]+\.|PRIVATE KEY|postgres(ql)?://|/runs/[a-z2-7]{26}).*`)
 
 func password(address string) string {
 	u, err := url.Parse(address)

@@ -1,0 +1,144 @@
+package main
+
+import (
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/neontwin/neontwin/internal/githubtest"
+)
+
+const (
+	create = "POST /repos/{owner}/{repo}/check-runs"
+	change = "PATCH /repos/{owner}/{repo}/check-runs/{check_run_id}"
+)
+
+// TestOneCheckWhateverGitHubAnswers: lost answers, refused tokens, commits that
+// are too fresh. In the end there is one green check for each commit.
+func TestOneCheckWhateverGitHubAnswers(t *testing.T) {
+	t.Parallel()
+	for name, faults := range map[string][]githubtest.Fault{
+		"answers lost": {
+			{Route: create, Times: 2, Kind: githubtest.AnswerLost}, {Route: create, Kind: githubtest.CutBody},
+			{Route: change, Times: 2, Kind: githubtest.AnswerLost},
+		},
+		"fresh commits": {{Route: create, Kind: githubtest.NotFound}, {Route: create, Kind: githubtest.NoCommit}},
+		"fresh checks":  {{Route: change, Kind: githubtest.NotFound}},
+		"tokens and limits": {
+			{Route: create, Kind: githubtest.Unauthorized}, {Route: change, Kind: githubtest.Unauthorized},
+			{Route: create, Kind: githubtest.SecondaryLimit, RetryAfter: "1"}, {Route: change, Kind: githubtest.BadGateway},
+			{Route: create, Kind: githubtest.Forbidden},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, small)
+			for _, f := range faults {
+				w.github.Break(f)
+			}
+			w.start()
+			pr := w.merge(1, githubtest.Merge{})
+			w.awaitChecks(pr, 90*time.Second)
+			w.requireGreen(pr)
+			w.requireNothingSecret(pr)
+			w.await("everything is told", 30*time.Second, func() bool {
+				return scan[int](w, w.control, "select count(*) from check_publication where wanted_version > posted_version") == 0
+			})
+			if n := scan[int](w, w.control, "select count(*) from check_publication where unreachable_at is not null"); n > 0 {
+				t.Errorf("%d places count as unreachable", n)
+			}
+		})
+	}
+}
+
+// TestRenamedWhileCopying: the check follows the repository, not its name.
+func TestRenamedWhileCopying(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, slow)
+	w.start()
+	pr := w.merge(1, githubtest.Merge{})
+	w.await("rows are being copied", 30*time.Second, w.copying)
+	if err := w.github.Rename(repo, "boutique"); err != nil {
+		t.Fatal(err)
+	}
+	for _, sha := range []string{pr.HeadSHA, pr.MergeSHA} {
+		w.await("the check has ended under the new name", 60*time.Second, func() bool {
+			runs := w.github.CheckRuns("acme/boutique", sha)
+			return len(runs) == 1 && runs[0].Conclusion == "success"
+		})
+	}
+}
+
+// TestNobodyToTell: GitHub takes no more reports while rows are copied. The
+// sync goes on, and what can't be told is recorded, not tried for ever.
+func TestNobodyToTell(t *testing.T) {
+	t.Parallel()
+	for name, act := range map[string]func(*githubtest.Server) error{
+		"suspended":   func(s *githubtest.Server) error { return s.Suspend("acme") },
+		"uninstalled": func(s *githubtest.Server) error { return s.Uninstall("acme") },
+		"archived":    func(s *githubtest.Server) error { return s.Archive(repo, true) },
+		"deleted":     func(s *githubtest.Server) error { return s.DeleteRepository(repo) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, slow)
+			w.start()
+			w.merge(1, githubtest.Merge{})
+			w.await("rows are being copied", 30*time.Second, w.copying)
+			if err := act(w.github); err != nil {
+				t.Fatal(err)
+			}
+			w.await("the run has succeeded", 60*time.Second, func() bool {
+				return scan[int](w, w.control, "select count(*) from sync_run where state = 'succeeded'") == 1
+			})
+			w.await("both places are recorded as unreachable", 60*time.Second, func() bool {
+				return scan[int](w, w.control, "select count(*) from check_publication where unreachable_at is not null") == 2
+			})
+			w.await("nobody tries any more", 30*time.Second, func() bool {
+				return scan[int](w, w.control, "select count(*) from river.river_job where kind = 'check_publish' and state <> 'completed'") == 0
+			})
+		})
+	}
+}
+
+// requireNothingSecret looks at what people read of a merged pull request: its
+// checks and the pages behind them.
+func (w *world) requireNothingSecret(pr githubtest.PullRequest) {
+	w.t.Helper()
+	source, err := url.Parse(w.source)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for _, sha := range []string{pr.HeadSHA, pr.MergeSHA} {
+		for _, c := range w.checks(sha) {
+			for where, text := range map[string]string{"check": c.Title + c.Summary + c.Text, "page": w.body(c.DetailsURL)} {
+				for _, secret := range []string{password(w.source), source.Host, "postgres://", "postgresql://", "ghs_", w.github.App().WebhookSecret} {
+					if strings.Contains(text, secret) {
+						w.t.Errorf("%q is on the %s:\n%s", secret, where, text)
+					}
+				}
+			}
+		}
+	}
+}
+
+func (w *world) body(address string) string {
+	w.t.Helper()
+	req, err := http.NewRequestWithContext(w.t.Context(), http.MethodGet, address, nil)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer res.Body.Close()
+	b, err := io.ReadAll(res.Body)
+	if err != nil || res.StatusCode != http.StatusOK {
+		w.t.Fatalf("%s answers %s, %v", address, res.Status, err)
+	}
+	return string(b)
+}
