@@ -22,6 +22,11 @@ const Patience = 2 * time.Second
 // everybody else, and whoever comes behind waits for us: so it is short.
 const lockWait = 3 * time.Second
 
+// silence is for how long the holder and the source may hear nothing of each
+// other. A process that is stopped must not keep production locked, and a
+// source that does not answer any more holds no snapshot.
+const silence = time.Minute
+
 // Snapshot is one state of the source that several sessions can see.
 type Snapshot struct {
 	ID  string    // for SET TRANSACTION SNAPSHOT and pg_dump --snapshot
@@ -39,7 +44,10 @@ type Holder struct {
 	conn   *pgx.Conn
 	app    string
 	cancel context.CancelCauseFunc
-	done   chan struct{}
+	ask    sync.Once
+	enough chan struct{} // asks watch to end
+	done   chan struct{} // closed when it has
+	err    error         // why it ended, once done is closed
 	close  sync.Once
 }
 
@@ -61,12 +69,13 @@ func Hold(ctx context.Context, url, app string, tables Tables, patience time.Dur
 	if err != nil {
 		return nil, nil, err
 	}
-	settings := fmt.Sprintf("SET row_security = off; SET lock_timeout = %d; %s", lockWait.Milliseconds(), textual)
+	settings := fmt.Sprintf("SET row_security = off; SET lock_timeout = %d; SET idle_in_transaction_session_timeout = %d; %s",
+		lockWait.Milliseconds(), silence.Milliseconds(), textual)
 	if _, err := conn.PgConn().Exec(ctx, settings).ReadAll(); err != nil {
 		_ = conn.Close(context.WithoutCancel(ctx))
 		return nil, nil, fmt.Errorf("prepare a session on the source: %w", err)
 	}
-	h := &Holder{conn: conn, app: app, done: make(chan struct{})}
+	h := &Holder{conn: conn, app: app, enough: make(chan struct{}), done: make(chan struct{})}
 	deadline := time.Now().Add(patience)
 	for {
 		err := h.begin(ctx, tables)
@@ -86,7 +95,17 @@ func Hold(ctx context.Context, url, app string, tables Tables, patience time.Dur
 	}
 	reading, cancel := context.WithCancelCause(ctx)
 	h.cancel = cancel
-	go h.watch(reading)
+	go func() {
+		defer close(h.done)
+		if h.err = h.watch(reading); h.err != nil {
+			cancel(h.err)
+		}
+		if errors.Is(h.err, ErrGaveWay) {
+			// The lock is released by ending the session, not by waiting for
+			// the readers to notice.
+			closeNow(conn)
+		}
+	}()
 	return h, reading, nil
 }
 
@@ -134,48 +153,67 @@ func (h *Holder) begin(ctx context.Context, tables Tables) error {
 }
 
 // watch keeps the connection busy and looks whether somebody waits for us. Who
-// waits for longer than Patience gets the lock: the copy ends itself.
-func (h *Holder) watch(ctx context.Context) {
-	defer close(h.done)
-	// The list of sessions is cached within a transaction unless it is cleared.
-	const waiting = `SELECT count(*) FROM (SELECT DISTINCT pid FROM pg_catalog.pg_locks WHERE NOT granted) w
-		WHERE EXISTS (SELECT 1 FROM pg_catalog.unnest(pg_catalog.pg_blocking_pids(w.pid)) b(pid)
-			JOIN pg_catalog.pg_stat_activity a ON a.pid = b.pid WHERE a.application_name = $1)
-		AND w.pid NOT IN (SELECT pid FROM pg_catalog.pg_stat_activity WHERE application_name = $1)`
+// waits for longer than Patience gets the lock: the copy ends itself. It
+// returns nil when it was asked to end.
+func (h *Holder) watch(ctx context.Context) error {
 	const every = 500 * time.Millisecond
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	var since time.Time
 	for {
 		select {
+		case <-h.enough:
+			return nil
 		case <-ctx.Done():
-			return
+			return context.Cause(ctx)
 		case <-tick.C:
 		}
-		var n int
-		_, err := h.conn.Exec(ctx, "SELECT pg_catalog.pg_stat_clear_snapshot()")
-		if err == nil {
-			err = h.conn.QueryRow(ctx, waiting, h.app).Scan(&n)
-		}
+		n, err := h.waiting(ctx)
 		switch {
 		case err != nil:
-			h.cancel(fmt.Errorf("the snapshot was lost: %w", err))
-			return
+			return fmt.Errorf("the snapshot was lost: %w", err)
 		case n == 0:
 			since = time.Time{}
 		case since.IsZero():
 			since = time.Now()
 		case time.Since(since) >= Patience:
-			h.cancel(ErrGaveWay)
-			// The lock is released by ending the session, not by waiting for
-			// the readers to notice.
-			closeNow(h.conn)
-			return
+			return ErrGaveWay
 		}
 	}
 }
 
-// Close releases the locks and the snapshot.
+// waiting counts the sessions that wait for one of ours.
+func (h *Holder) waiting(ctx context.Context) (n int, err error) {
+	// The list of sessions is cached within a transaction unless it is cleared.
+	const waiting = `SELECT count(*) FROM (SELECT DISTINCT pid FROM pg_catalog.pg_locks WHERE NOT granted) w
+		WHERE EXISTS (SELECT 1 FROM pg_catalog.unnest(pg_catalog.pg_blocking_pids(w.pid)) b(pid)
+			JOIN pg_catalog.pg_stat_activity a ON a.pid = b.pid WHERE a.application_name = $1)
+		AND w.pid NOT IN (SELECT pid FROM pg_catalog.pg_stat_activity WHERE application_name = $1)`
+	ctx, cancel := context.WithTimeout(ctx, silence)
+	defer cancel()
+	if _, err := h.conn.Exec(ctx, "SELECT pg_catalog.pg_stat_clear_snapshot()"); err != nil {
+		return 0, err
+	}
+	err = h.conn.QueryRow(ctx, waiting, h.app).Scan(&n)
+	return n, err
+}
+
+// Release lets go of snapshot and locks, and says whether they were held to
+// this moment. Only then can what was read be trusted: readers that outlive
+// the locks see tables empty that somebody truncated.
+func (h *Holder) Release(ctx context.Context) error {
+	h.ask.Do(func() { close(h.enough) })
+	<-h.done
+	err := h.err
+	if err == nil {
+		_, err = h.waiting(ctx)
+	}
+	h.Close()
+	return err
+}
+
+// Close lets go of snapshot and locks at once. It may be called twice, and
+// after Release.
 func (h *Holder) Close() {
 	h.close.Do(func() {
 		h.cancel(errors.New("the snapshot was released"))

@@ -8,10 +8,15 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// noTimeouts lifts every limit that would end a long session, on any server
-// version: a setting that a version does not have is not asked for.
-const noTimeouts = `SELECT set_config(name, '0', false) FROM pg_settings WHERE name IN
-	('statement_timeout', 'idle_in_transaction_session_timeout', 'idle_session_timeout', 'transaction_timeout');`
+// noTimeouts lifts every limit that would end a long session, and lets the
+// server find out within a minute or two that a client is gone: a session that
+// nobody uses any more holds locks. A setting that a server does not have is
+// not asked for.
+const noTimeouts = `SELECT set_config(name, CASE name WHEN 'tcp_keepalives_idle' THEN '20' WHEN 'tcp_keepalives_interval' THEN '10'
+	WHEN 'tcp_keepalives_count' THEN '5' WHEN 'client_connection_check_interval' THEN '10s' ELSE '0' END, false) FROM pg_settings WHERE name IN
+	('statement_timeout', 'idle_in_transaction_session_timeout', 'idle_session_timeout', 'transaction_timeout',
+	'tcp_keepalives_idle', 'tcp_keepalives_interval', 'tcp_keepalives_count')
+	OR name = 'client_connection_check_interval' AND version() ~ 'linux';`
 
 // textual makes text output and input mean the same on both sides. Everything
 // is qualified, so an empty search_path can't resolve a name to the wrong thing.

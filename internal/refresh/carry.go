@@ -31,7 +31,7 @@ func (t *target) inherit(ctx context.Context, tools pgtools.Tools, source *pgtoo
 	if h.database, err = databaseState(ctx, t.conn, t.name); err != nil {
 		return h, &targetError{"read the Twin's settings", err}
 	}
-	old, err := tools.Dump(ctx, t.url, pgtools.DumpOptions{ACL: true, ExcludeSchemas: []string{markSchema}})
+	old, err := tools.Dump(ctx, t.url, pgtools.DumpOptions{ACL: true, LockTimeout: 5 * time.Second, ExcludeSchemas: []string{markSchema}})
 	if err != nil {
 		return h, err
 	}

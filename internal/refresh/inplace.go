@@ -10,6 +10,7 @@ import (
 
 	"github.com/neontwin/neontwin/internal/catalog"
 	"github.com/neontwin/neontwin/internal/pgcopy"
+	"github.com/neontwin/neontwin/internal/twin"
 )
 
 // clear empties the Twin's own database for a rebuild where it stands. From
@@ -19,6 +20,9 @@ func (t *target) clear(ctx context.Context, token string) error {
 	if err := t.comment(ctx, t.conn, t.name, m); err != nil {
 		return err
 	}
+	// Whoever uses the Twin holds locks, a worker that lost its lease in the
+	// middle of a load too. Who may not be ended is waited for.
+	_ = endSessionsOf(ctx, t.conn, t.name, t.name)
 	conn, err := pgcopy.Connect(ctx, t.url, t.app, 15*time.Second)
 	if err != nil {
 		return &targetError{"connect to the Twin's database", err}
@@ -55,13 +59,12 @@ func (t *target) clear(ctx context.Context, token string) error {
 // settle ends a rebuild: the comment says live again.
 func (t *target) settle(ctx context.Context, token string) error {
 	return pgx.BeginFunc(ctx, t.conn, func(tx pgx.Tx) error {
-		var comment string
-		err := tx.QueryRow(ctx, `SELECT coalesce(pg_catalog.shobj_description(oid, 'pg_database'), '') FROM pg_catalog.pg_database WHERE datname = $1`, t.name).Scan(&comment)
+		m, marked, err := t.markOf(ctx, t.name)
 		if err != nil {
-			return &targetError{"check the Twin's mark", err}
+			return err
 		}
-		if m, ok := parseMark(comment); !ok || m.Token != token {
-			return fmt.Errorf("the database %s is no longer this run's", catalog.Ident(t.name))
+		if !marked || m.Token != token {
+			return fmt.Errorf("the database %s is no longer this run's: %w", catalog.Ident(t.name), twin.ErrLeaseLost)
 		}
 		return t.comment(ctx, tx, t.name, mark{State: live, Token: token, Twin: t.name, Comment: t.before.Mark.Comment})
 	})

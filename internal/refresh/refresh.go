@@ -176,16 +176,14 @@ func (s *sync) run(ctx context.Context) (twin.Report, error) {
 	if err != nil {
 		return twin.Report{}, s.whyEnded(reading, err)
 	}
-	tables, err := s.plan.Run(reading, env)
+	tables, verified, err := s.load(reading, env)
 	if err != nil {
-		return twin.Report{}, s.whyEnded(reading, err)
-	}
-	verified, err := s.plan.Verify(reading, env)
-	if err != nil {
-		return twin.Report{}, s.whyEnded(reading, err)
+		return twin.Report{}, err
 	}
 	snapshot := s.holder.Snapshot
-	s.holder.Close() // production is done with
+	if err := s.release(ctx); err != nil { // production is done with
+		return twin.Report{}, err
+	}
 	publishedAt, err := s.publish(ctx, snapshot)
 	if err != nil {
 		return twin.Report{}, err
@@ -197,13 +195,39 @@ func (s *sync) run(ctx context.Context) (twin.Report, error) {
 	}, nil
 }
 
+// load fills the new generation and verifies it, while the target is held.
+func (s *sync) load(reading context.Context, env clone.Env) ([]twin.TableReport, []string, error) {
+	held, letGo := s.target.keep(reading, s.loading(), s.lease.Token())
+	defer letGo()
+	tables, err := s.plan.Run(held, env)
+	if err != nil {
+		return nil, nil, s.whyEnded(held, err)
+	}
+	verified, err := s.plan.Verify(held, env)
+	if err != nil {
+		return nil, nil, s.whyEnded(held, err)
+	}
+	return tables, verified, nil
+}
+
 // whyEnded prefers the reason for which the snapshot ended to what its end did
-// to whoever was reading.
+// to whoever was reading. Who reads may notice first that it is gone.
 func (s *sync) whyEnded(reading context.Context, err error) error {
 	if cause := context.Cause(reading); cause != nil && !errors.Is(cause, context.Canceled) {
 		return fmt.Errorf("%w: %w", cause, err)
 	}
+	if lost := s.release(reading); lost != nil {
+		return fmt.Errorf("%w: %w", lost, err)
+	}
 	return err
+}
+
+// release lets go of the source, which must have been held until now.
+func (s *sync) release(ctx context.Context) error {
+	if err := s.holder.Release(ctx); err != nil {
+		return &sourceError{"hold the snapshot until all was read", err}
+	}
+	return nil
 }
 
 // preflight looks at both sides and makes the plan. It holds the target and
@@ -217,7 +241,7 @@ func (s *sync) preflight(ctx context.Context) (context.Context, error) {
 		}
 	}
 	var err error
-	if s.target, err = openTarget(ctx, s.Job.Target, s.app, s.Exclusive); err != nil {
+	if s.target, err = openTarget(ctx, s.Job.Target, s.app, s.Exclusive, s.lease.Check); err != nil {
 		return nil, err
 	}
 	standby, err := s.lookAtSource(ctx)
@@ -310,16 +334,17 @@ func lockable(ctx context.Context, conn *pgx.Conn) ([]string, error) {
 // prepare makes the database that will be loaded.
 func (s *sync) prepare(ctx context.Context) (clone.Env, error) {
 	s.track.Begin(twin.Prepare)
-	if err := s.target.sweep(ctx); err != nil {
+	stray, err := s.target.sweep(ctx)
+	if err != nil {
 		return clone.Env{}, err
 	}
+	s.hazards = append(s.hazards, stray...)
 	env := clone.Env{
 		Source: s.Source, App: s.app, Snapshot: s.holder.Snapshot.ID, Jobs: s.Jobs, Tracker: s.track, Between: s.Between,
 	}
 	if s.Publish == twin.InPlace && s.target.before.Exists {
 		// The heritage must be read before the database is emptied.
-		var err error
-		if s.heritage, err = s.target.inherit(ctx, s.tools, s.archive); err != nil {
+		if err := s.inherit(ctx); err != nil {
 			return env, err
 		}
 		if err := s.lease.Check(ctx); err != nil {
@@ -333,10 +358,10 @@ func (s *sync) prepare(ctx context.Context) (clone.Env, error) {
 		return env, s.matchPublic(ctx, env.Target)
 	}
 	next, hazards, err := s.target.create(ctx, s.lease.Token(), s.schema.Database)
+	s.next = next
 	if err != nil {
 		return env, err
 	}
-	s.next = next
 	s.hazards = append(s.hazards, hazards...)
 	env.Target = s.target.in(next)
 	return env, s.matchPublic(ctx, env.Target)
@@ -391,8 +416,7 @@ func (s *sync) publish(ctx context.Context, snapshot pgcopy.Snapshot) (time.Time
 	case inPlace:
 		database = s.target.name
 	case s.target.before.Exists:
-		var err error
-		if s.heritage, err = s.target.inherit(ctx, s.tools, s.archive); err != nil {
+		if err := s.inherit(ctx); err != nil {
 			return time.Time{}, err
 		}
 	default:
@@ -414,10 +438,12 @@ func (s *sync) publish(ctx context.Context, snapshot pgcopy.Snapshot) (time.Time
 	if err := s.lease.Check(ctx); err != nil {
 		return time.Time{}, err
 	}
+	var old string
 	if inPlace {
-		return at, s.target.settle(ctx, s.lease.Token())
+		err = s.target.settle(ctx, s.lease.Token())
+	} else {
+		old, err = s.target.swap(ctx, s.next, s.lease.Token())
 	}
-	old, err := s.target.swap(ctx, s.next, s.lease.Token())
 	if err != nil && s.target.conn.IsClosed() {
 		// The connection may have been lost after the commit. It is never
 		// guessed: the Twin itself says who made it.
@@ -428,26 +454,37 @@ func (s *sync) publish(ctx context.Context, snapshot pgcopy.Snapshot) (time.Time
 	}
 	s.next = ""
 	if old != "" {
-		if err := s.target.drop(ctx, old); err != nil {
+		if err := s.target.remove(ctx, old); err != nil {
 			s.log.WarnContext(ctx, "the generation before could not be dropped; the next sync does", slog.String("database", old), slog.Any("err", err))
 		}
 	}
 	return at, nil
 }
 
-// whoPublished looks whether the Twin is this run's after all. If it isn't, or
-// nobody can tell, it gives back the error that raised the question.
+// whoPublished looks whether the Twin is this run's after all, also when the
+// run was interrupted. If it isn't, or nobody can tell, it gives back the error
+// that raised the question.
 func (s *sync) whoPublished(ctx context.Context, asked error) error {
-	again, err := openTarget(ctx, s.Job.Target, s.app, s.Exclusive)
-	if err != nil {
-		return errors.Join(asked, err)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+	defer cancel()
+	// With the lock, it is certain that the former session has come to its end.
+	if err := s.target.regain(ctx); err != nil {
+		s.log.WarnContext(ctx, "nobody can tell whether the generation was published", slog.Any("err", err))
+		return asked
 	}
-	s.target.close()
-	s.target = again
-	if again.before.Marked && again.before.Mark.State == live && again.before.Mark.Token == s.lease.Token() {
+	m, marked, err := s.target.markOf(ctx, s.target.name)
+	if err == nil && marked && m.State == live && m.Token == s.lease.Token() {
 		return nil
 	}
 	return asked
+}
+
+// loading is the database that is loaded.
+func (s *sync) loading() string {
+	if s.next == "" {
+		return s.target.name
+	}
+	return s.next
 }
 
 // cleanUp removes the half-made generation, also when the run was interrupted.
@@ -459,15 +496,8 @@ func (s *sync) cleanUp(ctx context.Context) {
 	if s.next == "" || s.target == nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 20*time.Second)
-	defer cancel()
-	if s.target.conn.IsClosed() {
-		if err := s.target.connect(ctx); err != nil {
-			s.log.WarnContext(ctx, "the half-loaded generation stays until the next sync", slog.String("database", s.next), slog.Any("err", err))
-			return
-		}
-	}
-	if err := s.target.drop(ctx, s.next); err != nil {
+	err := s.target.remove(ctx, s.next)
+	if err != nil {
 		s.log.WarnContext(ctx, "the half-loaded generation stays until the next sync", slog.String("database", s.next), slog.Any("err", err))
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/neontwin/neontwin/internal/catalog"
 	"github.com/neontwin/neontwin/internal/pgcopy"
+	"github.com/neontwin/neontwin/internal/pgtools"
 	"github.com/neontwin/neontwin/internal/twin"
 )
 
@@ -52,6 +53,9 @@ func (t *target) swap(ctx context.Context, next, token string) (old string, err 
 		}
 		return t.comment(ctx, tx, t.name, mark{State: live, Token: token, Twin: t.name, Comment: t.before.Mark.Comment})
 	})
+	if err != nil {
+		err = &targetError{"publish the new generation", err}
+	}
 	return old, err
 }
 
@@ -109,23 +113,48 @@ func (t *target) endSessions(ctx context.Context, a, b string) error {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		// One statement for each session: one that may not be ended must not
-		// save the others.
-		rows, err := conn.Query(ctx, `SELECT pid FROM pg_catalog.pg_stat_activity WHERE datname IN ($1, $2) AND pid <> pg_catalog.pg_backend_pid()`, a, b)
-		if err != nil {
-			return err
-		}
-		pids, err := pgx.CollectRows(rows, pgx.RowTo[int32])
-		if err != nil {
-			return err
-		}
-		for _, pid := range pids {
-			_, err = conn.Exec(ctx, "SELECT pg_catalog.pg_terminate_backend($1)", pid)
-		}
+		err := endSessionsOf(ctx, conn, a, b)
 		select {
 		case <-ctx.Done():
 			return err
 		case <-tick.C:
 		}
+		if conn.IsClosed() {
+			return err
+		}
 	}
+}
+
+// endSessionsOf ends once all other sessions of two databases. Each has a
+// statement of its own: one that may not be ended must not save the others.
+func endSessionsOf(ctx context.Context, conn *pgx.Conn, a, b string) error {
+	rows, err := conn.Query(ctx, `SELECT pid FROM pg_catalog.pg_stat_activity WHERE datname IN ($1, $2) AND pid <> pg_catalog.pg_backend_pid()`, a, b)
+	if err != nil {
+		return err
+	}
+	pids, err := pgx.CollectRows(rows, pgx.RowTo[int32])
+	if err != nil {
+		return err
+	}
+	for _, pid := range pids {
+		_, err = conn.Exec(ctx, "SELECT pg_catalog.pg_terminate_backend($1)", pid)
+	}
+	return err
+}
+
+// inherit reads what the generation before has. A session that locks a table of
+// the Twin for long is ended: the publishing would end it a moment later.
+func (s *sync) inherit(ctx context.Context) error {
+	var err error
+	s.heritage, err = s.target.inherit(ctx, s.tools, s.archive)
+	var dump *pgtools.DumpError
+	if !errors.As(err, &dump) || dump.Kind != pgtools.KindLock {
+		return err
+	}
+	if err := s.lease.Check(ctx); err != nil {
+		return err
+	}
+	_ = endSessionsOf(ctx, s.target.conn, s.target.name, s.target.name) // the next try tells
+	s.heritage, err = s.target.inherit(ctx, s.tools, s.archive)
+	return err
 }

@@ -30,6 +30,8 @@ type target struct {
 	name string // the Twin's database
 	app  string
 	conn *pgx.Conn
+	// check is the lease's.
+	check func(context.Context) error
 
 	system string
 	server int // its version, such as 170006
@@ -53,21 +55,26 @@ type facts struct {
 func (f facts) ours() bool { return !f.Exists || f.Relations == 0 || f.Generation || f.Marked }
 
 // openTarget connects, takes the lock and looks. exclusive is set where the
-// caller knows that no other run of the service holds the target: a session
-// of one that lost its lease is then ended.
-func openTarget(ctx context.Context, address, app string, exclusive bool) (*target, error) {
+// caller knows that no other run of the service holds the target, for as long
+// as check says so: a session of one that lost its lease is then ended, never
+// that of a person's sync.
+func openTarget(ctx context.Context, address, app string, exclusive bool, check func(context.Context) error) (*target, error) {
 	u, err := url.Parse(address)
 	if err != nil {
 		return nil, errors.New("the target's URL can't be read") // its text may hold the password
 	}
-	t := &target{url: address, name: strings.TrimPrefix(u.Path, "/"), app: app}
+	t := &target{url: address, name: strings.TrimPrefix(u.Path, "/"), app: app, check: check}
 	if t.name == "" {
 		return nil, twin.Refuse("the target's URL names no database", "write postgres://user@host/DATABASE")
 	}
 	if err := t.connect(ctx); err != nil {
 		return nil, err
 	}
-	if err := t.look(ctx, exclusive); err != nil {
+	dead := ""
+	if exclusive {
+		dead = servicePrefix + "%"
+	}
+	if err := t.look(ctx, dead); err != nil {
 		t.close()
 		return nil, err
 	}
@@ -83,8 +90,9 @@ func (t *target) connect(ctx context.Context) error {
 		if name == t.name {
 			continue
 		}
-		t.conn, err = pgcopy.Connect(ctx, t.in(name), t.app, firstConnect)
-		if err == nil {
+		var conn *pgx.Conn
+		if conn, err = pgcopy.Connect(ctx, t.in(name), t.app, firstConnect); err == nil {
+			t.conn = conn
 			return nil
 		}
 		var pg *pgconn.PgError
@@ -109,28 +117,46 @@ func inDatabase(address, database string) string {
 
 func (t *target) close() { closeConn(t.conn) }
 
-func (t *target) look(ctx context.Context, exclusive bool) error {
-	if err := t.lock(ctx, exclusive); err != nil {
+// regain connects anew after the session was lost, and takes the lock again.
+// Whoever else has taken it meanwhile keeps it.
+func (t *target) regain(ctx context.Context) error {
+	t.close()
+	if err := t.connect(ctx); err != nil {
+		return err
+	}
+	return t.lock(ctx, t.app)
+}
+
+func (t *target) look(ctx context.Context, dead string) error {
+	if err := t.lock(ctx, dead); err != nil {
 		return err
 	}
 	err := t.conn.QueryRow(ctx, `SELECT system_identifier::text, current_setting('server_version_num')::int FROM pg_control_system()`).Scan(&t.system, &t.server)
 	if err != nil {
 		return &targetError{"identify the target's server", err}
 	}
-	var comment *string
-	err = t.conn.QueryRow(ctx, `SELECT pg_catalog.shobj_description(oid, 'pg_database') FROM pg_catalog.pg_database WHERE datname = $1`, t.name).Scan(&comment)
+	var marked bool
+	t.before.Mark, marked, err = t.markOf(ctx, t.name)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil
 	}
 	if err != nil {
-		return &targetError{"look at the target", err}
+		return err
 	}
-	t.before.Exists = true
-	if comment != nil {
-		t.before.Mark, t.before.Marked = parseMark(*comment)
-		t.before.Marked = t.before.Marked && t.before.Mark.Twin == t.name
-	}
+	t.before.Exists, t.before.Marked = true, marked && t.before.Mark.Twin == t.name
 	return t.lookInside(ctx)
+}
+
+// markOf reads a database's comment. A database that does not exist is
+// pgx.ErrNoRows.
+func (t *target) markOf(ctx context.Context, database string) (m mark, marked bool, err error) {
+	var comment string
+	err = t.conn.QueryRow(ctx, `SELECT coalesce(pg_catalog.shobj_description(oid, 'pg_database'), '') FROM pg_catalog.pg_database WHERE datname = $1`, database).Scan(&comment)
+	if err != nil {
+		return mark{}, false, &targetError{"look at the database " + database, err}
+	}
+	m, marked = parseMark(comment)
+	return m, marked, nil
 }
 
 // lookInside says what the Twin's database holds.
@@ -160,8 +186,10 @@ func (t *target) lookInside(ctx context.Context) error {
 }
 
 // lock takes the advisory lock that keeps two syncs of one Twin apart, those
-// of the command line included.
-func (t *target) lock(ctx context.Context, exclusive bool) error {
+// of the command line included. A server may go on for long with the session of
+// a client that is gone: sessions that hold the lock and have one of our names
+// like dead are ended. An empty one ends nobody's.
+func (t *target) lock(ctx context.Context, dead string) error {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte("neontwin:" + t.name))
 	key := int64(h.Sum64()) //nolint:gosec // the bits matter, not the sign
@@ -174,15 +202,16 @@ func (t *target) lock(ctx context.Context, exclusive bool) error {
 		if got {
 			return nil
 		}
-		if exclusive {
-			// Only sessions of the service, named so: a person's sync goes on.
-			_, err := t.conn.Exec(ctx, `SELECT pg_catalog.pg_terminate_backend(l.pid) FROM pg_catalog.pg_locks l
-				JOIN pg_catalog.pg_stat_activity a USING (pid)
-				WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 AND a.application_name LIKE $2
-				AND (l.classid::bigint << 32) | l.objid::bigint = $1 AND l.pid <> pg_catalog.pg_backend_pid()`, key, servicePrefix+"%")
-			if err != nil {
-				return &targetError{"end a sync that lost its lease", err}
-			}
+		// A worker that wakes up late must not end its successor.
+		if err := t.check(ctx); err != nil {
+			return err
+		}
+		_, err := t.conn.Exec(ctx, `SELECT pg_catalog.pg_terminate_backend(l.pid) FROM pg_catalog.pg_locks l
+			JOIN pg_catalog.pg_stat_activity a USING (pid)
+			WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 AND a.application_name LIKE $2
+			AND (l.classid::bigint << 32) | l.objid::bigint = $1 AND l.pid <> pg_catalog.pg_backend_pid()`, key, dead)
+		if err != nil {
+			return &targetError{"end a sync that lost its lease", err}
 		}
 		if time.Now().After(deadline) {
 			return &twin.Failure{
@@ -199,36 +228,61 @@ func (t *target) lock(ctx context.Context, exclusive bool) error {
 	}
 }
 
+// unmarkedLimit is the connection limit of a database of ours from its making
+// until it is marked and opened. A comment can't be given in the same moment; a
+// limit can, and nobody else chooses this one.
+const unmarkedLimit = 734291
+
+// HazardStray names a database of ours that could not be dropped.
+const HazardStray = "stray_database"
+
 // sweep drops what earlier syncs of this Twin left: half-loaded generations,
 // and the one before the last publish. A database of ours is known by its
-// mark; one that was killed before it could be marked, by its name and by
-// never having let anybody in.
-func (t *target) sweep(ctx context.Context) error {
-	rows, err := t.conn.Query(ctx, `SELECT datname, coalesce(pg_catalog.shobj_description(oid, 'pg_database'), ''), datallowconn
-		FROM pg_catalog.pg_database WHERE datname <> $1 AND NOT datistemplate`, t.name)
+// mark; one that was killed before it could be marked, by its name, its limit
+// and by never having let anybody in. What can't be dropped is a hazard: it
+// takes room, and does no other harm.
+func (t *target) sweep(ctx context.Context) ([]twin.Hazard, error) {
+	rows, err := t.conn.Query(ctx, `SELECT datname, coalesce(pg_catalog.shobj_description(oid, 'pg_database'), ''), datallowconn OR datconnlimit <> $2, datistemplate
+		FROM pg_catalog.pg_database WHERE datname <> $1`, t.name, unmarkedLimit)
 	if err != nil {
-		return &targetError{"look for stray databases", err}
+		return nil, &targetError{"look for stray databases", err}
 	}
-	var stray []string
+	var stray, templates []string
 	var name, comment string
-	var letsIn bool
-	_, err = pgx.ForEachRow(rows, []any{&name, &comment, &letsIn}, func() error {
+	var opened, template bool
+	_, err = pgx.ForEachRow(rows, []any{&name, &comment, &opened, &template}, func() error {
 		m, marked := parseMark(comment)
 		if marked && m.Twin == t.name && (m.State == loading || m.State == previous) ||
-			comment == "" && !letsIn && isGeneration(name, t.name) {
+			comment == "" && !opened && isGeneration(name, t.name) {
 			stray = append(stray, name)
+			if template { // a developer made it one while it was the Twin
+				templates = append(templates, name)
+			}
 		}
 		return nil
 	})
 	if err != nil {
-		return &targetError{"look for stray databases", err}
+		return nil, &targetError{"look for stray databases", err}
 	}
-	for _, name := range stray {
-		if err := t.drop(ctx, name); err != nil {
-			return err
+	for _, name := range templates {
+		if _, err := t.conn.Exec(ctx, "ALTER DATABASE "+catalog.Ident(name)+" IS_TEMPLATE false"); err != nil {
+			return nil, &targetError{"drop the database " + name, err}
 		}
 	}
-	return nil
+	var hazards []twin.Hazard
+	for _, name := range stray {
+		err := t.drop(ctx, name)
+		if err != nil && (ctx.Err() != nil || t.conn.IsClosed()) {
+			return nil, err
+		}
+		if err != nil {
+			hazards = append(hazards, twin.Hazard{
+				ID: HazardStray, Object: name,
+				Message: fmt.Sprintf("the database %s, left by an earlier sync, can't be dropped; look for a subscription, a replication slot or a prepared transaction in it", catalog.Ident(name)),
+			})
+		}
+	}
+	return hazards, nil
 }
 
 func (t *target) drop(ctx context.Context, name string) error {
@@ -238,17 +292,35 @@ func (t *target) drop(ctx context.Context, name string) error {
 	return nil
 }
 
+// remove is drop for a run that has ended: interrupted or not, and also where
+// the session was lost.
+func (t *target) remove(ctx context.Context, name string) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 20*time.Second)
+	defer cancel()
+	err := t.drop(ctx, name)
+	if err != nil && t.conn.IsClosed() {
+		// What the former session was about, making the database perhaps, has
+		// come to its end once the lock is had.
+		if err = t.regain(ctx); err == nil {
+			err = t.drop(ctx, name)
+		}
+	}
+	return err
+}
+
 // create makes the database that is going to be loaded, alike the source's in
 // what can't be changed later. Where the server lacks the source's locale, its
-// own is taken and a hazard says so.
+// own is taken and a hazard says so. With an error the name says what may have
+// been made all the same.
 func (t *target) create(ctx context.Context, token string, like catalog.Database) (name string, hazards []twin.Hazard, err error) {
 	name = generationName(t.name, token)
 	// Nobody gets in before it is marked: see sweep.
-	create := "CREATE DATABASE " + catalog.Ident(name) + " TEMPLATE template0 ALLOW_CONNECTIONS false ENCODING " + pgcopy.Literal(like.Encoding)
+	create := fmt.Sprintf("CREATE DATABASE %s TEMPLATE template0 ALLOW_CONNECTIONS false CONNECTION LIMIT %d ENCODING %s",
+		catalog.Ident(name), unmarkedLimit, pgcopy.Literal(like.Encoding))
 	_, err = t.conn.Exec(ctx, create+localeOf(like, t.server))
-	var pg *pgconn.PgError
 	// 22023 and 42809: no such locale or provider; 0A000: built without it.
-	if errors.As(err, &pg) && (pg.Code == "22023" || pg.Code == "42809" || pg.Code == "0A000" || pg.Code == "42601") {
+	switch stateOf(err) {
+	case "22023", "42809", "0A000", "42601":
 		if _, err = t.conn.Exec(ctx, create); err == nil {
 			hazards = append(hazards, twin.Hazard{
 				ID: "locale", Object: like.Collate,
@@ -257,18 +329,27 @@ func (t *target) create(ctx context.Context, token string, like catalog.Database
 		}
 	}
 	if err != nil {
-		return "", nil, &targetError{"create a database beside the Twin", err}
-	}
-	err = t.comment(ctx, t.conn, name, mark{State: loading, Token: token, Twin: t.name})
-	if err == nil {
-		if _, err = t.conn.Exec(ctx, "ALTER DATABASE "+catalog.Ident(name)+" ALLOW_CONNECTIONS true"); err != nil {
-			err = &targetError{"open the new database", err}
+		if stateOf(err) == "42P04" {
+			name = "" // it is somebody else's
 		}
+		return name, nil, &targetError{"create a database beside the Twin", err}
 	}
-	if err != nil {
-		return "", nil, errors.Join(err, t.drop(context.WithoutCancel(ctx), name))
+	if err := t.comment(ctx, t.conn, name, mark{State: loading, Token: token, Twin: t.name}); err != nil {
+		return name, nil, err
+	}
+	if _, err = t.conn.Exec(ctx, "ALTER DATABASE "+catalog.Ident(name)+" ALLOW_CONNECTIONS true CONNECTION LIMIT -1"); err != nil {
+		return name, nil, &targetError{"open the new database", err}
 	}
 	return name, hazards, nil
+}
+
+// stateOf is the server's error code, empty if err isn't a server's.
+func stateOf(err error) string {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		return pg.Code
+	}
+	return ""
 }
 
 func localeOf(like catalog.Database, server int) string {

@@ -1,0 +1,414 @@
+package refresh_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/neontwin/neontwin/internal/catalog"
+	"github.com/neontwin/neontwin/internal/pgtest"
+	"github.com/neontwin/neontwin/internal/refresh"
+	"github.com/neontwin/neontwin/internal/twin"
+)
+
+// Each test here reaches one of the windows that TestChaos hits by chance.
+
+// host is where an address leads.
+func host(t *testing.T, address string) string {
+	t.Helper()
+	u, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u.Host
+}
+
+// only asks that the Twin is of the run token, and that nothing is beside it.
+func only(t *testing.T, target, token string) {
+	t.Helper()
+	if got := scan[string](t, target, "select token from neontwin.generation"); got != token {
+		t.Errorf("the Twin is of run %s, want %s", got, token)
+	}
+	if got := databases(t, postgresOf(t, target), name(t, target)); len(got) != 1 {
+		t.Errorf("there are the databases %v, want the Twin alone", got)
+	}
+}
+
+// postgresOf is the maintenance database beside an address.
+func postgresOf(t *testing.T, address string) string {
+	t.Helper()
+	u, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.Path = "/postgres"
+	return u.String()
+}
+
+// holding gives a stream hook that waits: reached tells that it does.
+func holding() (between func(catalog.Name, io.Writer) io.WriteCloser, reached chan struct{}, release chan struct{}) {
+	reached, release = make(chan struct{}, 10), make(chan struct{})
+	return func(_ catalog.Name, w io.Writer) io.WriteCloser {
+		return &hold{WriteCloser: w.(io.WriteCloser), reached: reached, release: release}
+	}, reached, release
+}
+
+// A process that is killed before it could mark its database leaves one that
+// is known by how it was made. One that an operator closed is not ours.
+func TestKilledBeforeTheMark(t *testing.T) {
+	t.Parallel()
+	source, target := smallSource(t)
+	twinName := name(t, target)
+	pgtest.Exec(t, source, fmt.Sprintf("create database %s__killed allow_connections false connection limit 734291", twinName))
+	pgtest.Exec(t, source, fmt.Sprintf("create database %s__archive allow_connections false", twinName))
+	syncTwin(t, refresh.Job{Source: source, Target: target}, "one")
+	got := strings.Join(databases(t, source, twinName), " ")
+	if want := twinName + " " + twinName + "__archive"; got != want {
+		t.Errorf("there are %s, want %s", got, want)
+	}
+}
+
+// Where the session is lost while it makes the database, and where the run is
+// interrupted then, nothing stays behind.
+func TestLostWhileCreating(t *testing.T) {
+	t.Parallel()
+	for title, interrupted := range map[string]bool{"interrupted": true, "connection lost": false} {
+		t.Run(title, func(t *testing.T) {
+			t.Parallel()
+			source, target := smallSource(t)
+			syncTwin(t, refresh.Job{Source: source, Target: target}, "one")
+			ctx, stop := context.WithCancel(t.Context())
+			defer stop()
+			var seen atomic.Bool
+			w := newWire(t, host(t, target))
+			w.sees = func(sent []byte) fate {
+				if !bytes.Contains(sent, []byte("CREATE DATABASE")) || seen.Swap(true) {
+					return pass
+				}
+				if interrupted {
+					time.AfterFunc(3*time.Millisecond, stop)
+					return pass
+				}
+				return hang
+			}
+			_, err := refresher(t).Sync(ctx, refresh.Job{Source: source, Target: w.url(t, target)}, &lease{token: "two"})
+			f := twin.AsFailure(err)
+			if err == nil || !f.Retry || interrupted != (f.Code == twin.CodeInterrupted) {
+				t.Errorf("got %+v", f)
+			}
+			only(t, target, "one")
+		})
+	}
+}
+
+// A commit whose answer is lost is never guessed: the Twin says who made it.
+func TestLostAtTheCommit(t *testing.T) {
+	t.Parallel()
+	cases := map[string]struct {
+		before bool // the commit never reaches the server
+		fate   fate
+	}{
+		"the commit was not sent":                     {before: true, fate: lose},
+		"the answer was lost":                         {fate: lose},
+		"the answer was lost, and the session hangs":  {fate: hang},
+		"it was not sent, and the old session hangs":  {before: true, fate: hang},
+		"it was interrupted while the answer was due": {},
+	}
+	for title, c := range cases {
+		t.Run(title, func(t *testing.T) {
+			t.Parallel()
+			source, target := smallSource(t)
+			syncTwin(t, refresh.Job{Source: source, Target: target}, "one")
+			ctx, stop := context.WithCancel(t.Context())
+			defer stop()
+			var renaming, done atomic.Bool
+			w := newWire(t, host(t, target))
+			w.sees = func(sent []byte) fate {
+				if bytes.Contains(sent, []byte("RENAME TO")) {
+					renaming.Store(true)
+				}
+				if !renaming.Load() || !bytes.Contains(sent, []byte("commit\x00")) || done.Swap(true) {
+					return pass
+				}
+				if c.before {
+					copy(sent, make([]byte, len(sent))) // no message of the protocol
+				}
+				if c.fate == pass {
+					stop()
+				}
+				return c.fate
+			}
+			report, err := refresher(t).Sync(ctx, refresh.Job{Source: source, Target: w.url(t, target)}, &lease{token: "two"})
+			if !done.Load() {
+				t.Fatal("no commit was seen")
+			}
+			if c.before {
+				if f := twin.AsFailure(err); err == nil || f.Code != twin.CodeTarget || !f.Retry {
+					t.Errorf("got %v", err)
+				}
+				only(t, target, "one")
+				return
+			}
+			if err != nil || report.Database == "" {
+				t.Errorf("published, but the sync says %v", err)
+			}
+			only(t, target, "two")
+		})
+	}
+}
+
+// A generation that could not be dropped after the publishing, because the
+// process was killed then or because it may not be, goes with a later sync and
+// keeps none from succeeding.
+func TestKilledBeforeTheDrop(t *testing.T) {
+	t.Parallel()
+	source, target := smallSource(t)
+	syncTwin(t, refresh.Job{Source: source, Target: target}, "one")
+	pgtest.Exec(t, target, "create subscription s connection 'host=127.0.0.1' publication p with (connect = false, slot_name = none)")
+	pgtest.Exec(t, source, "alter database "+name(t, target)+" is_template true")
+	syncTwin(t, refresh.Job{Source: source, Target: target}, "two")
+	old := name(t, target) + "__two_old"
+	if got := databases(t, source, name(t, target)); len(got) != 2 || got[1] != old {
+		t.Fatalf("there are the databases %v", got)
+	}
+	report := syncTwin(t, refresh.Job{Source: source, Target: target}, "three")
+	if len(report.Hazards) != 1 || report.Hazards[0].ID != refresh.HazardStray || report.Hazards[0].Object != old {
+		t.Errorf("hazards %+v", report.Hazards)
+	}
+	u, err := url.Parse(target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.Path = "/" + old
+	pgtest.Exec(t, u.String(), "drop subscription s")
+	if report := syncTwin(t, refresh.Job{Source: source, Target: target}, "four"); len(report.Hazards) != 0 {
+		t.Errorf("hazards %+v", report.Hazards)
+	}
+	only(t, target, "four")
+}
+
+// endLock ends the session that holds the lock of a Twin: those of other tests
+// are on the same server, so it is known by its run.
+func endLock(t *testing.T, target, app string) {
+	t.Helper()
+	if n := scan[int](t, postgresOf(t, target), "select count(pg_terminate_backend(pid)) from pg_stat_activity join pg_locks l using (pid) where l.locktype = 'advisory' and application_name = $1", app); n != 1 {
+		t.Fatalf("%d sessions hold the lock, want 1", n)
+	}
+}
+
+// The session that holds the lock is lost while rows are copied.
+func TestLockLostWhileLoading(t *testing.T) {
+	t.Parallel()
+	load := func(t *testing.T, target string, job refresh.Job) (finish chan struct{}, result chan error) {
+		between, reached, release := holding()
+		job.Between = between
+		result = make(chan error, 1)
+		go func() {
+			_, err := refresher(t).Sync(t.Context(), job, &lease{token: "two"})
+			result <- err
+		}()
+		<-reached
+		endLock(t, target, "neontwin/two")
+		return release, result
+	}
+	held := func(t *testing.T, target string) bool {
+		return scan[int](t, postgresOf(t, target), "select count(*) from pg_stat_activity join pg_locks l using (pid) where l.locktype = 'advisory' and application_name = 'neontwin/two'") == 1
+	}
+	t.Run("it is taken again", func(t *testing.T) {
+		t.Parallel()
+		source, target := chaosSource(t)
+		syncTwin(t, refresh.Job{Source: source, Target: target}, "one")
+		finish, result := load(t, target, refresh.Job{Source: source, Target: target})
+		for deadline := time.Now().Add(20 * time.Second); !held(t, target); {
+			if time.Now().After(deadline) {
+				t.Fatal("the lock was not taken again")
+			}
+			<-time.After(50 * time.Millisecond)
+		}
+		close(finish)
+		if err := <-result; err != nil {
+			t.Errorf("the sync failed: %v", err)
+		}
+		only(t, target, "two")
+	})
+	t.Run("somebody else came", func(t *testing.T) {
+		t.Parallel()
+		for _, publish := range []twin.Strategy{twin.Swap, twin.InPlace} {
+			source, target := chaosSource(t)
+			syncTwin(t, refresh.Job{Source: source, Target: target, Publish: publish}, "one")
+			finish, result := load(t, target, refresh.Job{Source: source, Target: target, Publish: publish})
+			// It may be taken again before the other one comes.
+			var err error
+			for {
+				if _, err = refresher(t).Sync(t.Context(), refresh.Job{Source: source, Target: target, Publish: publish}, &lease{token: "three"}); err == nil {
+					break
+				}
+				if twin.AsFailure(err).Code != twin.CodeConflict {
+					t.Fatalf("the other sync: %v", err)
+				}
+				endLock(t, target, "neontwin/two")
+			}
+			close(finish)
+			if err := <-result; err == nil {
+				t.Error("a sync whose target was taken published")
+			}
+			only(t, target, "three")
+			judge(t, source, target)
+		}
+	})
+}
+
+// chaosSource is smallSource on a server of its own: its sessions are counted.
+func chaosSource(t *testing.T) (source, target string) {
+	t.Helper()
+	c := pgtest.Cluster(t, nil)
+	pgtest.Exec(t, c.URL("postgres"), "create database production")
+	pgtest.Exec(t, c.URL("production"), small)
+	return c.URL("production"), c.URL("staging")
+}
+
+// The lock is lost in the last moment before the publishing.
+func TestLockLostBeforePublishing(t *testing.T) {
+	t.Parallel()
+	source, target := chaosSource(t)
+	syncTwin(t, refresh.Job{Source: source, Target: target}, "one")
+	l := &lease{token: "two", check: func(context.Context) error {
+		endLock(t, target, "neontwin/two")
+		return nil
+	}}
+	_, err := refresher(t).Sync(t.Context(), refresh.Job{Source: source, Target: target}, l)
+	if f := twin.AsFailure(err); err == nil || f.Code != twin.CodeTarget || !f.Retry {
+		t.Errorf("got %v", err)
+	}
+	only(t, target, "one")
+}
+
+// A worker loses its lease to a successor in the last moment before it
+// publishes. It does nothing more, and does not end its successor's session.
+func TestLeaseLostBeforePublishing(t *testing.T) {
+	t.Parallel()
+	source, target := smallSource(t)
+	syncTwin(t, refresh.Job{Source: source, Target: target}, "one")
+	between, reached, release := holding()
+	successor := make(chan error, 1)
+	var lost atomic.Bool
+	l := &lease{token: "late", check: func(ctx context.Context) error {
+		if lost.Swap(true) {
+			return fmt.Errorf("another worker came: %w", twin.ErrLeaseLost)
+		}
+		go func() {
+			_, err := refresher(t).Sync(t.Context(), refresh.Job{Source: source, Target: target, Exclusive: true, Between: between}, &lease{token: "successor"})
+			successor <- err
+		}()
+		<-reached
+		return ctx.Err()
+	}}
+	_, err := refresher(t).Sync(t.Context(), refresh.Job{Source: source, Target: target, Exclusive: true}, l)
+	if err == nil {
+		t.Error("the late worker published")
+	}
+	close(release)
+	if err := <-successor; err != nil {
+		t.Errorf("the successor: %v", err)
+	}
+	only(t, target, "successor")
+}
+
+// A worker that hangs on a frozen network keeps its sessions on the server. Its
+// successor ends the one with the lock; a person's sync is never ended.
+func TestTakeOverFromAFrozenSession(t *testing.T) {
+	t.Parallel()
+	for _, publish := range []twin.Strategy{twin.Swap, twin.InPlace} {
+		t.Run(string(publish), func(t *testing.T) {
+			t.Parallel()
+			source, target := smallSource(t)
+			syncTwin(t, refresh.Job{Source: source, Target: target, Publish: publish}, "one")
+			w := newWire(t, host(t, target))
+			between, reached, release := holding()
+			ctx, stop := context.WithCancel(t.Context())
+			defer stop()
+			frozen := make(chan error, 1)
+			go func() {
+				_, err := refresher(t).Sync(ctx, refresh.Job{Source: source, Target: w.url(t, target), Publish: publish, Exclusive: true, Between: between}, &lease{token: "frozen"})
+				frozen <- err
+			}()
+			<-reached
+			w.stall()
+			if _, err := refresher(t).Sync(t.Context(), refresh.Job{Source: source, Target: target, Publish: publish}, &lease{token: "person"}); twin.AsFailure(err) == nil || twin.AsFailure(err).Code != twin.CodeConflict {
+				t.Errorf("a person's sync beside the service's: %v", err)
+			}
+			syncTwin(t, refresh.Job{Source: source, Target: target, Publish: publish, Exclusive: true}, "successor")
+			close(release)
+			stop()
+			if err := <-frozen; err == nil {
+				t.Error("the frozen worker published")
+			}
+			only(t, target, "successor")
+			judge(t, source, target)
+		})
+	}
+}
+
+// Two syncs of a Twin that does not exist yet begin at the same moment.
+func TestTwoAtTheSameMoment(t *testing.T) {
+	t.Parallel()
+	source, target := smallSource(t)
+	results := make(chan error, 2)
+	for _, token := range []string{"a", "b"} {
+		go func() {
+			_, err := refresher(t).Sync(t.Context(), refresh.Job{Source: source, Target: target}, &lease{token: token})
+			results <- err
+		}()
+	}
+	var published int
+	for range 2 {
+		if err := <-results; err == nil {
+			published++
+		} else if twin.AsFailure(err).Code != twin.CodeConflict {
+			t.Errorf("got %v", err)
+		}
+	}
+	if published == 0 {
+		t.Error("neither published")
+	}
+	judge(t, source, target)
+	only(t, target, scan[string](t, target, "select token from neontwin.generation"))
+}
+
+// A snapshot whose holder is gone is not trusted, also when all has been read:
+// without the locks, a table that is emptied looks empty to it.
+func TestSnapshotLostAtTheEnd(t *testing.T) {
+	t.Parallel()
+	source, target := chaosSource(t)
+	syncTwin(t, refresh.Job{Source: source, Target: target}, "one")
+	var tables atomic.Int64
+	_, err := refresher(t).Sync(t.Context(), refresh.Job{Source: source, Target: target, Between: func(_ catalog.Name, w io.Writer) io.WriteCloser {
+		if tables.Add(1) == 1 {
+			// Only the holder has been idle in a transaction for all this time.
+			conn, err := pgx.Connect(context.Background(), source)
+			if err != nil {
+				t.Error(err)
+				return w.(io.WriteCloser)
+			}
+			defer conn.Close(context.Background())
+			if _, err := conn.Exec(context.Background(), `select pg_terminate_backend(pid) from pg_stat_activity
+				where application_name = 'neontwin/two' and query like '%pg_blocking_pids%'; truncate notes`); err != nil {
+				t.Error(err)
+			}
+		}
+		return w.(io.WriteCloser)
+	}}, &lease{token: "two"})
+	if f := twin.AsFailure(err); err == nil || !f.Retry || errors.Is(err, pgx.ErrNoRows) {
+		t.Errorf("got %v", err)
+	}
+	only(t, target, "one")
+}
