@@ -22,14 +22,17 @@ func TestOneCheckWhateverGitHubAnswers(t *testing.T) {
 	t.Parallel()
 	for name, faults := range map[string][]githubtest.Fault{
 		"answers lost": {
-			{Route: create, Times: 2, Kind: githubtest.AnswerLost}, {Route: create, Kind: githubtest.CutBody},
+			{Route: create, Times: 2, Kind: githubtest.AnswerLost},
+			{Route: create, Kind: githubtest.CutBody},
 			{Route: change, Times: 2, Kind: githubtest.AnswerLost},
 		},
 		"fresh commits": {{Route: create, Kind: githubtest.NotFound}, {Route: create, Kind: githubtest.NoCommit}},
 		"fresh checks":  {{Route: change, Kind: githubtest.NotFound}},
 		"tokens and limits": {
-			{Route: create, Kind: githubtest.Unauthorized}, {Route: change, Kind: githubtest.Unauthorized},
-			{Route: create, Kind: githubtest.SecondaryLimit, RetryAfter: "1"}, {Route: change, Kind: githubtest.BadGateway},
+			{Route: create, Kind: githubtest.Unauthorized},
+			{Route: change, Kind: githubtest.Unauthorized},
+			{Route: create, Kind: githubtest.SecondaryLimit, RetryAfter: "1"},
+			{Route: change, Kind: githubtest.BadGateway},
 			{Route: create, Kind: githubtest.Forbidden},
 		},
 	} {

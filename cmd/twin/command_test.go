@@ -126,7 +126,8 @@ func TestUsage(t *testing.T) {
 		"unknown strategy":  {[]string{"sync", "--publish", "hope"}, nil, 2, []string{"hope", "in_place"}},
 		"no address": {
 			[]string{"sync", "--source", "postgres://u:hidden-word@[broken/db", "--target", "postgres://u:hidden-word@h/db"},
-			nil, 2, []string{"source"},
+			nil, 2,
+			[]string{"source"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

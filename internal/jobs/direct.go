@@ -27,7 +27,7 @@ func Direct(ctx context.Context, pool *pgxpool.Pool) error {
 		return fmt.Errorf("connect to the control database: %w", err)
 	}
 	conn := acquired.Hijack()                    // nobody else shall have a session that listens
-	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // it has nothing to lose
+	defer conn.Close(context.WithoutCancel(ctx)) // it has nothing to lose
 	channel := "neontwin_probe_" + strings.ToLower(rand.Text())
 	if _, err := conn.Exec(ctx, "LISTEN "+channel); err != nil {
 		return fmt.Errorf("listen on the control database: %w", err)
