@@ -28,15 +28,18 @@ func printPlan(w io.Writer, p *clone.Plan) {
 	}
 	_ = t.Flush() // its errors are the writer's
 	fmt.Fprintf(w, "\nThen %d foreign keys, %d other definitions, %d sequences, %d statements for materialized views.\n",
-		len(p.ForeignKeys), len(p.After), len(p.Sequences), len(p.Refresh))
+		len(p.ForeignKeys)+len(p.Attach), len(p.After), len(p.Sequences), len(p.Refresh))
 	printHazards(w, p.Hazards)
 }
 
 func printHazards(w io.Writer, hazards []twin.Hazard) {
 	for _, h := range hazards {
 		word := "Note"
-		if h.Refuses {
+		switch {
+		case h.Refuses:
 			word = "Refused"
+		case h.Accepted:
+			word = "Accepted"
 		}
 		fmt.Fprintf(w, "%s [%s]: %s\n", word, h.ID, h.Message)
 	}

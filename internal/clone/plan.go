@@ -27,8 +27,14 @@ type Plan struct {
 	// Parents are the indexes and keys of partitioned tables. Their leaves'
 	// must be there first; they hold nothing themselves.
 	Parents []Statement
-	// ForeignKeys need the rows and keys of two tables each.
+	// ForeignKeys need the rows and keys of two tables each. Most of them are
+	// added without being validated.
 	ForeignKeys []Statement
+	// Validate makes them valid. A group is one table's; groups run side by side.
+	Validate [][]Statement
+	// Attach are the foreign keys from and to partitioned tables, which need
+	// those of the partitions to be valid.
+	Attach []Statement
 	// After is all else: triggers, which must not fire while rows are loaded,
 	// rules, policies, late views, comments.
 	After []Statement
@@ -40,7 +46,7 @@ type Plan struct {
 	Sequences []catalog.Sequence
 	// LargeObjects is how many are copied.
 	LargeObjects int64
-	Hazards   []twin.Hazard
+	Hazards      []twin.Hazard
 }
 
 // Statement is one definition and what it makes, for progress and errors.
@@ -61,9 +67,9 @@ type Step struct {
 	Keep bool
 	// Parts are copied side by side. There is at least one.
 	Parts []Part
-	// Keys, then Indexes, are made once all parts have landed. Keys need the
-	// table for themselves; indexes may be built side by side.
-	Keys, Indexes []Statement
+	// Indexes may be built side by side once all parts have landed. Keys, which
+	// need the table for themselves, come after them.
+	Indexes, Keys []Statement
 	// Rows and Bytes are the source's estimates.
 	Rows, Bytes int64
 }
@@ -98,6 +104,11 @@ type Options struct {
 const (
 	// minPart is the size below which splitting a table doesn't pay.
 	minPart = 64 << 20
+	// minSplitKey is the size from which the index of a key is worth building
+	// beside a table's other indexes. Below it, all is made in one message.
+	minSplitKey = 32 << 20
+	// maxSmall is the size up to which tables travel many to a message.
+	maxSmall = 256 << 10
 	// tidRangeScan is the first version that finds a range of pages without
 	// reading the whole table.
 	tidRangeScan = 140000
@@ -134,11 +145,19 @@ func New(s *catalog.Schema, a *pgtools.Archive, target Target, o Options) (*Plan
 		case e.Desc == "INDEX":
 			step.Indexes = append(step.Indexes, statement(e))
 		default:
-			step.Keys = append(step.Keys, statement(e))
+			index, key, ok := splitKey(e)
+			if ok && step.Bytes >= minSplitKey {
+				// Before the others: it is often the longest.
+				step.Indexes = slices.Insert(step.Indexes, 0, index)
+			} else {
+				key = statement(e)
+			}
+			step.Keys = append(step.Keys, key)
 		}
 	}
 	p.Parents = append(p.Parents, statements(stages[pgtools.Attach])...)
-	p.ForeignKeys = statements(stages[pgtools.ForeignKey])
+	fks := relate(s, a, stages[pgtools.ForeignKey])
+	p.ForeignKeys, p.Validate, p.Attach = fks.add, fks.validate, fks.attach
 	p.After = statements(stages[pgtools.Final])
 	// A dump without rows says nothing of what is in materialized views.
 	for _, view := range s.MatViews {

@@ -2,14 +2,16 @@ package clone
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
-	"slices"
+	"log/slog"
 	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/neontwin/neontwin/internal/catalog"
@@ -27,8 +29,13 @@ type Env struct {
 	Snapshot string
 	// Jobs is how many tables are copied at once, and how many indexes are
 	// built at once beside that. Each copy takes a connection on either side.
-	Jobs    int
+	Jobs int
+	// MaxRate bounds the bytes a second that are read from the source; 0 is no
+	// bound.
+	MaxRate int64
 	Tracker *Tracker
+	// Logger, if set, is told of what had to be tried again.
+	Logger *slog.Logger
 	// Between, if set, is put into each table's stream. For tests that damage it.
 	Between func(table catalog.Name, w io.Writer) io.WriteCloser
 }
@@ -49,46 +56,53 @@ func (e *Error) Error() string { return e.Object + ": " + e.Err.Error() }
 // Unwrap gives the server's error.
 func (e *Error) Unwrap() error { return e.Err }
 
-// maxBatch is how many definitions go into one message. A message is one
-// transaction and locks all that it makes: a larger one overflows the lock
-// table of a server with default settings.
-const maxBatch = 1000
+// run is one execution of a plan.
+type run struct {
+	*Plan
+	env     Env
+	rate    *pgcopy.Rate
+	targets pool
+	// notes counts what stands in the target's ledger.
+	notes  atomic.Int64
+	tables []tableState // by step
+
+	units  []unit
+	loads  chan load
+	builds chan build
+	// waiting counts the units that are not finished: the last one closes
+	// builds. landing counts the loads that have not landed: after the last one
+	// the phase is Index.
+	waiting, landing atomic.Int64
+}
+
+type tableState struct{ rows, bytes, nanos atomic.Int64 }
 
 // Run fills an empty database. When it returns nil, everything of the plan is
 // there and committed, but nothing has been verified. It reports a row for
 // each step, in the order of the steps.
+//
+// A connection that is lost on either side costs what was under way on it. If
+// the snapshot is lost, or the target forgets what it committed (ErrForgotten),
+// the run can't go on.
 func (p *Plan) Run(ctx context.Context, env Env) ([]twin.TableReport, error) {
 	env.Tracker.update(false, func(now *twin.Progress) {
 		now.TablesTotal, now.RowsTotal, now.BytesTotal, now.IndexesTotal = len(p.Steps), p.Rows(), p.Bytes(), p.Builds()
 	})
-	env.Tracker.Begin(twin.Schema)
-	if err := p.define(ctx, env, p.Before); err != nil {
-		return nil, err
+	if env.Logger == nil {
+		env.Logger = slog.New(slog.DiscardHandler)
 	}
-	env.Tracker.Begin(twin.Load)
-	r := &run{Plan: p, env: env, tables: make([]tableState, len(p.Steps))}
-	loading, lctx := errgroup.WithContext(ctx)
-	loading.Go(func() error { return r.load(lctx) })
-	loading.Go(func() error { return p.copyLargeObjects(lctx, env) })
-	if err := loading.Wait(); err != nil {
-		return nil, err
+	r := &run{Plan: p, env: env, rate: pgcopy.NewRate(env.MaxRate), tables: make([]tableState, len(p.Steps))}
+	r.targets.open = func() *session {
+		return &session{app: env.App, open: func(ctx context.Context) (*pgx.Conn, error) {
+			return pgcopy.Writer(ctx, env.Target, env.App, p.Session)
+		}}
 	}
-	if err := p.define(ctx, env, p.Parents); err != nil {
-		return nil, err
-	}
-	env.Tracker.update(true, func(now *twin.Progress) { now.IndexesDone += len(p.Parents) })
-	env.Tracker.Begin(twin.Relate)
-	for _, fk := range p.ForeignKeys {
-		if err := p.define(ctx, env, []Statement{fk}); err != nil {
+	defer r.targets.close()
+	s := r.targets.take()
+	for _, step := range []func(context.Context, *session) error{r.schema, r.rows, r.relate, r.finish, r.settle} {
+		if err := step(ctx, s); err != nil {
 			return nil, err
 		}
-	}
-	if err := p.define(ctx, env, p.After); err != nil {
-		return nil, err
-	}
-	env.Tracker.Begin(twin.Finish)
-	if err := p.finish(ctx, env); err != nil {
-		return nil, err
 	}
 	reports := make([]twin.TableReport, len(p.Steps))
 	for i := range p.Steps {
@@ -101,277 +115,119 @@ func (p *Plan) Run(ctx context.Context, env Env) ([]twin.TableReport, error) {
 	return reports, nil
 }
 
-// define makes definitions on a connection of its own, because they leave
-// settings behind.
-func (p *Plan) define(ctx context.Context, env Env, statements []Statement) error {
-	if len(statements) == 0 {
-		return nil
-	}
-	conn, err := pgcopy.Writer(ctx, env.Target, env.App)
+func (r *run) schema(ctx context.Context, s *session) error {
+	r.env.Tracker.Begin(twin.Schema)
+	err := r.again(ctx, "ledger", func(int) error {
+		conn, err := s.get(ctx)
+		if err != nil {
+			return err
+		}
+		return exec(ctx, conn, openLedger)
+	})
 	if err != nil {
 		return &Error{Object: "connection to the target", Err: err}
 	}
-	defer closeConn(conn)
-	if err := exec(ctx, conn, p.Session); err != nil {
-		return &Error{Object: "session settings", Err: err}
-	}
-	for batch := range slices.Chunk(statements, maxBatch) {
-		var b strings.Builder
-		for _, s := range batch {
-			b.WriteString(s.SQL)
-			b.WriteString("\n")
-		}
-		err := exec(ctx, conn, b.String())
-		if err == nil {
-			continue
-		}
-		if len(batch) == 1 || ctx.Err() != nil {
-			return &Error{Object: batch[0].What, Err: err}
-		}
-		// The message was one transaction and left nothing behind. One by one,
-		// the statement that fails has a name; and what only failed for the
-		// size of the message succeeds.
-		for _, s := range batch {
-			if err := exec(ctx, conn, s.SQL); err != nil {
-				return &Error{Object: s.What, Err: err}
-			}
-		}
-	}
-	return nil
+	return r.define(ctx, s, "before", r.Before)
 }
 
-// run is one execution of a plan's steps.
-type run struct {
-	*Plan
-	env    Env
-	tables []tableState // by step
-
-	parts  chan part
-	builds chan build
-	// waiting counts the steps that are not finished: the last one closes builds.
-	waiting atomic.Int64
-	// landing counts the parts that have not landed: after the last one the
-	// phase is Index.
-	landing atomic.Int64
-}
-
-type tableState struct {
-	rows, bytes, nanos atomic.Int64
-	parts, indexes     atomic.Int64 // still to do
-}
-
-type part struct {
-	step int
-	Part
-}
-
-// build is some work on a table that has its rows: its keys, one index, or
-// its statistics once those are there.
-type build struct {
-	step       int
-	statements []Statement
-	kind       buildKind
-}
-
-type buildKind int
-
-const (
-	buildKeys buildKind = iota
-	buildIndex
-	buildStatistics
-)
-
-// load copies all parts, the largest tables first, and builds a table's keys
-// and indexes as soon as its last part has landed.
-func (r *run) load(ctx context.Context) error {
-	nParts, nBuilds := 0, 0
-	for i := range r.Steps {
-		nParts += len(r.Steps[i].Parts)
-		nBuilds += len(r.Steps[i].Indexes) + 2
-	}
-	// Both queues have room for everything, so no worker ever waits to put.
-	r.parts, r.builds = make(chan part, nParts), make(chan build, nBuilds)
-	for i := range r.Steps {
-		s := &r.Steps[i]
-		r.tables[i].parts.Store(int64(len(s.Parts)))
-		r.tables[i].indexes.Store(int64(len(s.Indexes)))
-		for _, pt := range s.Parts {
-			r.parts <- part{i, pt}
-		}
-	}
-	close(r.parts)
-	r.waiting.Store(int64(len(r.Steps)))
-	r.landing.Store(int64(nParts))
-	if len(r.Steps) == 0 {
-		close(r.builds)
-	}
+// rows brings all that is content, with what each table needs for itself.
+func (r *run) rows(ctx context.Context, _ *session) error {
+	r.env.Tracker.Begin(twin.Load)
 	g, ctx := errgroup.WithContext(ctx)
-	for range max(1, min(r.env.Jobs, nParts)) {
-		g.Go(func() error { return r.copier(ctx) })
+	g.Go(func() error { return r.load(ctx) })
+	g.Go(func() error { return r.copyLargeObjects(ctx, r.env) })
+	return g.Wait()
+}
+
+// relate makes what needs more than one table.
+func (r *run) relate(ctx context.Context, s *session) error {
+	if err := r.define(ctx, s, "parents", r.Parents); err != nil {
+		return err
 	}
-	for range max(1, min(r.env.Jobs, nBuilds)) {
-		g.Go(func() error { return r.builder(ctx) })
+	r.env.Tracker.update(true, func(now *twin.Progress) { now.IndexesDone += len(r.Parents) })
+	r.env.Tracker.Begin(twin.Relate)
+	if err := r.define(ctx, s, "add", r.ForeignKeys); err != nil {
+		return err
+	}
+	if err := r.validate(ctx); err != nil {
+		return err
+	}
+	if err := r.define(ctx, s, "attach", r.Attach); err != nil {
+		return err
+	}
+	return r.define(ctx, s, "after", r.After)
+}
+
+// validate checks the foreign keys, those of different tables side by side.
+// Few of them go into a message each, because over a slow link a thousand small
+// tables would cost a thousand round trips otherwise.
+func (r *run) validate(ctx context.Context) error {
+	jobs := max(1, r.env.Jobs)
+	size := max(1, min(50, len(r.Validate)/(4*jobs)))
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(jobs)
+	for i := 0; i < len(r.Validate); i += size {
+		g.Go(func() error {
+			s := r.targets.take()
+			defer r.targets.put(s)
+			var all []Statement
+			for _, group := range r.Validate[i:min(i+size, len(r.Validate))] {
+				all = append(all, group...)
+			}
+			return r.define(ctx, s, fmt.Sprintf("validate%d", i), all)
+		})
 	}
 	return g.Wait()
 }
 
-// copier takes parts until there are none left.
-func (r *run) copier(ctx context.Context) error {
-	var source, target *pgx.Conn
-	defer func() { closeConn(source); closeConn(target) }()
-	for pt := range r.parts {
-		if err := ctx.Err(); err != nil {
-			return context.Cause(ctx)
-		}
-		var err error
-		if source == nil {
-			if source, err = pgcopy.Reader(ctx, r.env.Source, r.env.App, r.env.Snapshot); err != nil {
-				return &Error{Object: "connection to the source", Source: true, Err: err}
-			}
-			if target, err = pgcopy.Writer(ctx, r.env.Target, r.env.App); err != nil {
-				return &Error{Object: "connection to the target", Err: err}
-			}
-		}
-		if err := r.copyPart(ctx, source, target, pt); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (r *run) copyPart(ctx context.Context, source, target *pgx.Conn, pt part) error {
-	step, state := &r.Steps[pt.step], &r.tables[pt.step]
-	name := step.Table.String()
-	began := time.Now()
-	stream := pgcopy.Stream{From: step.out(pt.Part), To: step.in(), Moved: func(n int) {
-		r.env.Tracker.update(false, func(now *twin.Progress) { now.BytesDone += int64(n); now.Table = name })
-	}}
-	if r.env.Between != nil {
-		stream.Between = func(w io.Writer) io.WriteCloser { return r.env.Between(step.Table, w) }
-	}
-	moved, err := pgcopy.Copy(ctx, source.PgConn(), target.PgConn(), stream)
-	if err != nil {
-		return &Error{Object: name, Source: fromSource(err), Err: err}
-	}
-	state.rows.Add(moved.Rows)
-	state.bytes.Add(moved.Bytes)
-	state.nanos.Add(int64(time.Since(began)))
-	last := state.parts.Add(-1) == 0
-	r.env.Tracker.update(last, func(now *twin.Progress) {
-		now.RowsDone += moved.Rows
-		// What has landed is known by its size on the wire, which is what
-		// BytesDone counts; only the rest is still an estimate.
-		now.BytesTotal += moved.Bytes - step.share(pt.Part)
-		if last {
-			now.TablesDone++
-		}
-	})
-	if last {
-		r.builds <- build{step: pt.step, kind: buildKeys, statements: step.Keys}
-	}
-	if r.landing.Add(-1) == 0 {
-		r.env.Tracker.Begin(twin.Index)
-	}
-	return nil
-}
-
-// builder takes builds until all steps are finished.
-func (r *run) builder(ctx context.Context) error {
-	var conn *pgx.Conn
-	defer func() { closeConn(conn) }()
-	for {
-		var b build
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case next, ok := <-r.builds:
-			if !ok {
-				return nil
-			}
-			b = next
-		}
-		if conn == nil {
-			var err error
-			if conn, err = pgcopy.Writer(ctx, r.env.Target, r.env.App); err != nil {
-				return &Error{Object: "connection to the target", Err: err}
-			}
-			if err := exec(ctx, conn, r.Session); err != nil {
-				return &Error{Object: "session settings", Err: err}
-			}
-		}
-		for _, s := range b.statements {
-			if err := exec(ctx, conn, s.SQL); err != nil {
-				return &Error{Object: s.What, Err: err}
-			}
-			if b.kind != buildStatistics {
-				r.env.Tracker.update(true, func(now *twin.Progress) { now.IndexesDone++ })
-			}
-		}
-		r.built(b)
-	}
-}
-
-// built queues what comes after b.
-func (r *run) built(b build) {
-	step, state := &r.Steps[b.step], &r.tables[b.step]
-	statistics := build{step: b.step, kind: buildStatistics, statements: []Statement{analyze(step.Table)}}
-	switch b.kind {
-	case buildKeys:
-		for _, s := range step.Indexes {
-			r.builds <- build{step: b.step, kind: buildIndex, statements: []Statement{s}}
-		}
-		if len(step.Indexes) == 0 {
-			r.builds <- statistics
-		}
-	case buildIndex:
-		if state.indexes.Add(-1) == 0 {
-			r.builds <- statistics
-		}
-	case buildStatistics:
-		if r.waiting.Add(-1) == 0 {
-			close(r.builds)
-		}
-	}
-}
-
-func analyze(table catalog.Name) Statement {
-	return Statement{What: "statistics of " + table.String(), SQL: "ANALYZE " + table.SQL()}
-}
-
 // finish sets the sequences, fills the materialized views and gathers the
 // statistics that no step did.
-func (p *Plan) finish(ctx context.Context, env Env) error {
-	if err := p.setSequences(ctx, env); err != nil {
+func (r *run) finish(ctx context.Context, s *session) error {
+	r.env.Tracker.Begin(twin.Finish)
+	if err := r.setSequences(ctx, s); err != nil {
 		return err
 	}
-	for _, s := range p.Refresh {
-		if err := p.define(ctx, env, []Statement{s}); err != nil {
-			return err
-		}
+	if err := r.define(ctx, s, "refresh", r.Refresh); err != nil {
+		return err
 	}
-	rest := make([]Statement, len(p.Analyze))
-	for i, name := range p.Analyze {
+	rest := make([]Statement, len(r.Analyze))
+	for i, name := range r.Analyze {
 		rest[i] = analyze(name)
 	}
-	if err := p.define(ctx, env, rest); err != nil {
-		return err
-	}
-	return p.flush(ctx, env)
+	return r.define(ctx, s, "analyze", rest)
 }
 
-// flush makes all that was committed without waiting durable: a commit that
-// waits for the log waits for everything before it.
-func (p *Plan) flush(ctx context.Context, env Env) error {
-	conn, err := pgcopy.Connect(ctx, env.Target, env.App, 15*time.Second)
-	if err != nil {
-		return &Error{Object: "connection to the target", Err: err}
-	}
-	defer closeConn(conn)
-	err = exec(ctx, conn, "SET synchronous_commit = on; BEGIN; SELECT pg_catalog.pg_current_xact_id(); COMMIT")
+// settle makes all durable that was committed without waiting: a commit that
+// waits for the log waits for everything before it. It looks first whether
+// everything is still there.
+func (r *run) settle(ctx context.Context, s *session) error {
+	err := r.again(ctx, "final commit", func(n int) error {
+		conn, err := s.get(ctx)
+		if err != nil {
+			return err
+		}
+		var there int64
+		err = conn.QueryRow(ctx, "SELECT count(*) FROM neontwin.ledger").Scan(&there)
+		var pg *pgconn.PgError
+		if n > 1 && errors.As(err, &pg) && pg.Code == "42P01" {
+			return nil // the ledger was dropped, by a commit that waited
+		}
+		if err != nil {
+			return err
+		}
+		if there != r.notes.Load() {
+			return fmt.Errorf("%w (%d of %d notes are left)", ErrForgotten, there, r.notes.Load())
+		}
+		return exec(ctx, conn, "SET synchronous_commit = on;"+dropLedger)
+	})
 	if err != nil {
 		return &Error{Object: "final commit", Err: err}
 	}
 	return nil
+}
+
+func analyze(table catalog.Name) Statement {
+	return Statement{What: "statistics of " + table.String(), SQL: "ANALYZE " + table.SQL() + ";"}
 }
 
 // exec sends SQL as one message.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -26,36 +27,35 @@ const perQuery = 200
 // largest value of its column where that is farther: sequences are not part
 // of the snapshot, and a role may be allowed to read a table but not the
 // sequence behind it.
-func (p *Plan) setSequences(ctx context.Context, env Env) error {
-	if len(p.Sequences) == 0 {
+func (r *run) setSequences(ctx context.Context, s *session) error {
+	if len(r.Sequences) == 0 {
 		return nil
 	}
-	at, err := p.sourcePositions(ctx, env)
+	var at map[uint32]position
+	err := r.again(ctx, "sequences", func(int) (err error) {
+		at, err = r.sourcePositions(ctx, r.env)
+		return err
+	})
 	if err != nil {
 		return err
 	}
-	conn, err := pgcopy.Writer(ctx, env.Target, env.App)
+	far, err := r.columnPositions(ctx, s)
 	if err != nil {
-		return &Error{Object: "connection to the target", Err: err}
+		return err
 	}
-	defer closeConn(conn)
 	var sets []string
-	for _, q := range p.Sequences {
+	for _, q := range r.Sequences {
 		pos, known := at[q.OID]
-		far, filled, err := farthest(ctx, conn, q)
-		if err != nil {
-			return &Error{Object: "SEQUENCE " + q.Name.String(), Err: err}
-		}
-		if filled && (!known || behind(pos, far, q.Increment)) {
-			pos, known = position{far, true}, true
+		if value, filled := far[q.OID]; filled && (!known || behind(pos, value, q.Increment)) {
+			pos, known = position{value, true}, true
 		}
 		if known {
 			sets = append(sets, fmt.Sprintf("pg_catalog.setval(%s, %d, %t)", pgcopy.Literal(q.Name.SQL()), pos.value, pos.called))
 		}
 	}
-	for batch := range slices.Chunk(sets, perQuery) {
-		if err := exec(ctx, conn, "SELECT "+strings.Join(batch, ", ")); err != nil {
-			return &Error{Object: "sequences", Err: err}
+	for i, batch := range slices.Collect(slices.Chunk(sets, perQuery)) {
+		if err := r.once(ctx, s, fmt.Sprintf("sequences%d", i), "sequences", "SELECT "+strings.Join(batch, ", ")); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -106,6 +106,64 @@ func (p *Plan) sourcePositions(ctx context.Context, env Env) (map[uint32]positio
 	return at, nil
 }
 
+// columnPositions gives, for each sequence with a column that has values, the
+// last of them on the target, in the sequence's own direction.
+func (r *run) columnPositions(ctx context.Context, s *session) (map[uint32]int64, error) {
+	far := make(map[uint32]int64)
+	owned := make([]catalog.Sequence, 0, len(r.Sequences))
+	for _, q := range r.Sequences {
+		if q.OwnerColumn != "" {
+			owned = append(owned, q)
+		}
+	}
+	for batch := range slices.Chunk(owned, perQuery) {
+		err := r.again(ctx, "sequences", func(int) error {
+			conn, err := s.get(ctx)
+			if err != nil {
+				return err
+			}
+			return farthestOfMany(ctx, conn, batch, far)
+		})
+		if err != nil {
+			return nil, &Error{Object: "sequences", Err: err}
+		}
+	}
+	return far, nil
+}
+
+// farthestOfMany is farthest for several sequences, with one statement if all
+// of their columns can be compared with numbers.
+func farthestOfMany(ctx context.Context, conn *pgx.Conn, sequences []catalog.Sequence, far map[uint32]int64) error {
+	queries := make([]string, len(sequences))
+	for i, q := range sequences {
+		queries[i] = fmt.Sprintf("SELECT %d::oid, (%s)", q.OID, farthestQuery(q))
+	}
+	rows, err := conn.Query(ctx, strings.Join(queries, " UNION ALL "))
+	if err == nil {
+		var oid uint32
+		var text *string
+		_, err = pgx.ForEachRow(rows, []any{&oid, &text}, func() error {
+			if value, ok := number(text); ok {
+				far[oid] = value
+			}
+			return nil
+		})
+	}
+	if err == nil || !isUndefined(err) {
+		return err
+	}
+	for _, q := range sequences {
+		value, filled, err := farthest(ctx, conn, q)
+		if err != nil {
+			return &Error{Object: "SEQUENCE " + q.Name.String(), Err: err}
+		}
+		if filled {
+			far[q.OID] = value
+		}
+	}
+	return nil
+}
+
 // farthest is the last value of the sequence's column in its own direction,
 // on the target. filled is false where it has no column, the column has no
 // value, or the value is none that the sequence could be set to.
@@ -113,34 +171,42 @@ func farthest(ctx context.Context, conn *pgx.Conn, q catalog.Sequence) (value in
 	if q.OwnerColumn == "" {
 		return 0, false, nil
 	}
-	function := "max"
-	if q.Increment < 0 {
-		function = "min"
-	}
-	column := catalog.Ident(q.OwnerColumn)
-	// The bound keeps a value out that setval would refuse, and a cast that
-	// would overflow. An OWNED BY column may have any type.
-	sql := fmt.Sprintf(`SELECT (%s(%s))::text FROM %s WHERE %s BETWEEN %d AND %d`, function, column, q.OwnerTable.SQL(), column, q.Min, q.Max)
 	var text *string
-	if err := conn.QueryRow(ctx, sql).Scan(&text); err != nil {
+	if err := conn.QueryRow(ctx, farthestQuery(q)).Scan(&text); err != nil {
 		if isUndefined(err) {
 			return 0, false, nil
 		}
 		return 0, false, err
 	}
+	value, filled = number(text)
+	return value, filled, nil
+}
+
+// farthestQuery gives one text. The bound keeps a value out that setval would
+// refuse, and a cast that would overflow. An OWNED BY column may have any type.
+func farthestQuery(q catalog.Sequence) string {
+	function := "max"
+	if q.Increment < 0 {
+		function = "min"
+	}
+	column := catalog.Ident(q.OwnerColumn)
+	return fmt.Sprintf(`SELECT (%s(%s))::text FROM %s WHERE %s BETWEEN %d AND %d`, function, column, q.OwnerTable.SQL(), column, q.Min, q.Max)
+}
+
+// number reads a whole number. A column of another type has none: its sequence
+// is not behind.
+func number(text *string) (int64, bool) {
 	if text == nil {
-		return 0, false, nil
+		return 0, false
 	}
-	if _, err := fmt.Sscan(*text, &value); err != nil {
-		return 0, false, nil //nolint:nilerr // a column of another type: its sequence is not behind
-	}
-	return value, true, nil
+	value, err := strconv.ParseInt(*text, 10, 64)
+	return value, err == nil
 }
 
 // isUndefined reports whether a comparison or max does not exist for a type.
 func isUndefined(err error) bool {
 	var state interface{ SQLState() string }
-	return errors.As(err, &state) && (state.SQLState() == "42883" || state.SQLState() == "42846" || state.SQLState() == "22P02")
+	return errors.As(err, &state) && slices.Contains([]string{"42883", "42846", "22P02"}, state.SQLState())
 }
 
 func fromSource(err error) bool {

@@ -3,6 +3,7 @@ package pgcopy
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -20,25 +21,35 @@ const noTimeouts = `SELECT set_config(name, CASE name WHEN 'tcp_keepalives_idle'
 
 // textual makes text output and input mean the same on both sides. Everything
 // is qualified, so an empty search_path can't resolve a name to the wrong thing.
-const textual = `SET search_path = ''; SET extra_float_digits = 3; SET datestyle = 'ISO, YMD';
+// Bytes of an unknown encoding pass as they are.
+const textual = `SET search_path = ''; SET standard_conforming_strings = on; SET extra_float_digits = 3; SET datestyle = 'ISO, YMD';
 	SET intervalstyle = 'postgres'; SET timezone = 'UTC'; SET bytea_output = 'hex';
-	SET client_encoding = 'UTF8'; SET xmloption = 'content'; SELECT pg_catalog.set_config('lc_monetary', 'C', false);`
+	SET xmloption = 'content'; SELECT pg_catalog.set_config('lc_monetary', 'C', false);
+	SELECT pg_catalog.set_config('client_encoding', CASE pg_catalog.current_setting('server_encoding') WHEN 'SQL_ASCII' THEN 'SQL_ASCII' ELSE 'UTF8' END, false);`
 
 // Connect opens a session without time limits, named app on the server. A
 // connection that can't be made is tried again for up to wait: a suspended
 // compute takes some seconds to wake.
 func Connect(ctx context.Context, url, app string, wait time.Duration) (*pgx.Conn, error) {
+	return connect(ctx, url, app, wait, noTimeouts)
+}
+
+// connect opens a session and sends its settings, all in one message: over a
+// slow link a connection costs what its round trips do.
+func connect(ctx context.Context, url, app string, wait time.Duration, settings string) (*pgx.Conn, error) {
 	cfg, err := pgx.ParseConfig(url)
 	if err != nil {
 		return nil, err
 	}
 	cfg.RuntimeParams["application_name"] = app
+	cfg.RuntimeParams["client_encoding"] = "UTF8"
 	cfg.ConnectTimeout = 15 * time.Second
+	cfg.BuildFrontend = shortMessages
 	deadline := time.Now().Add(wait)
 	for pause := 250 * time.Millisecond; ; pause = min(2*pause, 4*time.Second) {
 		conn, err := pgx.ConnectConfig(ctx, cfg)
 		if err == nil {
-			if _, err = conn.PgConn().Exec(ctx, noTimeouts).ReadAll(); err == nil {
+			if _, err = conn.PgConn().Exec(ctx, settings).ReadAll(); err == nil {
 				return conn, nil
 			}
 			_ = conn.Close(context.WithoutCancel(ctx))
@@ -56,39 +67,30 @@ func Connect(ctx context.Context, url, app string, wait time.Duration) (*pgx.Con
 // Reader opens a session on the source that sees what the snapshot saw. It can
 // only read.
 func Reader(ctx context.Context, url, app, snapshot string) (*pgx.Conn, error) {
-	conn, err := Connect(ctx, url, app, 15*time.Second)
-	if err != nil {
-		return nil, err
-	}
-	// Refused rather than silently filtered, should row-level security apply.
-	settings := "SET row_security = off;" + textual
-	// In a message of its own: no query may come before it in its transaction.
-	begin := "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;"
+	// No query may come before the snapshot in its transaction, so that the
+	// settings have one of their own. Should row-level security apply, the
+	// server refuses rather than filters silently.
+	settings := "BEGIN;" + noTimeouts + "SET row_security = off;" + textual + ";COMMIT;BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;"
 	if snapshot != "" {
-		begin += "SET TRANSACTION SNAPSHOT " + Literal(snapshot) + ";"
+		settings += "SET TRANSACTION SNAPSHOT " + Literal(snapshot) + ";"
 	}
-	for _, sql := range []string{settings, begin} {
-		if _, err := conn.PgConn().Exec(ctx, sql).ReadAll(); err != nil {
-			_ = conn.Close(context.WithoutCancel(ctx))
-			return nil, fmt.Errorf("import the snapshot: %w", err)
-		}
+	conn, err := connect(ctx, url, app, 15*time.Second, settings)
+	if err != nil {
+		return nil, fmt.Errorf("open a session for reading: %w", err)
 	}
 	return conn, nil
 }
 
 // Writer opens a session on the target for loading. Commits don't wait for the
-// disk: a generation is published only after a commit that does.
-func Writer(ctx context.Context, url, app string) (*pgx.Conn, error) {
-	conn, err := Connect(ctx, url, app, 15*time.Second)
-	if err != nil {
-		return nil, err
-	}
-	sql := textual + `SET synchronous_commit = off; SET check_function_bodies = off; SET row_security = off;
+// disk: a generation is published only after a commit that does. The settings,
+// if any, are further statements.
+func Writer(ctx context.Context, url, app string, settings ...string) (*pgx.Conn, error) {
+	all := noTimeouts + textual + `SET synchronous_commit = off; SET check_function_bodies = off; SET row_security = off;
 		SELECT pg_catalog.set_config(name, 'lz4', false) FROM pg_catalog.pg_settings
-		WHERE name = 'default_toast_compression' AND 'lz4' = ANY (enumvals);`
-	if _, err := conn.PgConn().Exec(ctx, sql).ReadAll(); err != nil {
-		_ = conn.Close(context.WithoutCancel(ctx))
-		return nil, fmt.Errorf("prepare a session on the target: %w", err)
+		WHERE name = 'default_toast_compression' AND 'lz4' = ANY (enumvals);` + strings.Join(settings, ";")
+	conn, err := connect(ctx, url, app, 15*time.Second, all)
+	if err != nil {
+		return nil, fmt.Errorf("open a session for loading: %w", err)
 	}
 	return conn, nil
 }

@@ -54,8 +54,10 @@ func (e *SourceError) Unwrap() error { return e.Err }
 func (e *TargetError) Unwrap() error { return e.Err }
 
 // Copy runs one stream. When it fails for any reason, the target has committed
-// none of its rows, but for ErrRowsLost. Both connections can be used again
-// unless they were cut.
+// none of its rows, with two exceptions: ErrRowsLost, and a connection that was
+// lost while the target committed, which only the target can tell. What it
+// gives with an error is what the source sent until then. Both connections can
+// be used again unless they were cut.
 func Copy(ctx context.Context, source, target *pgconn.PgConn, s Stream) (Moved, error) {
 	p := newPipe()
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -64,7 +66,8 @@ func Copy(ctx context.Context, source, target *pgconn.PgConn, s Stream) (Moved, 
 	stop := context.AfterFunc(ctx, func() { p.abort(context.Cause(ctx)) })
 	defer stop()
 
-	counted := &counter{w: p, moved: s.Moved}
+	var bytes int64
+	counted := &counter{w: p, moved: s.Moved, n: &bytes}
 	var out io.WriteCloser = counted
 	if s.Between != nil {
 		out = s.Between(counted)
@@ -93,12 +96,12 @@ func Copy(ctx context.Context, source, target *pgconn.PgConn, s Stream) (Moved, 
 	}
 	from := <-sent
 	if err != nil || from.err != nil {
-		return Moved{}, p.reason(ctx, from.err, err)
+		return Moved{Rows: from.tag.RowsAffected(), Bytes: bytes}, p.reason(ctx, from.err, err)
 	}
 	if tag.RowsAffected() != from.tag.RowsAffected() {
 		return Moved{}, fmt.Errorf("%w: %d sent, %d arrived", ErrRowsLost, from.tag.RowsAffected(), tag.RowsAffected())
 	}
-	return Moved{Rows: tag.RowsAffected(), Bytes: counted.n}, nil
+	return Moved{Rows: tag.RowsAffected(), Bytes: bytes}, nil
 }
 
 // reason says why a stream failed: the pipe remembers who ended it first, and
@@ -123,16 +126,16 @@ func (p *pipe) reason(ctx context.Context, sourceErr, targetErr error) error {
 	return context.Cause(ctx)
 }
 
-// counter counts bytes on their way into the pipe.
+// counter counts bytes on their way to the target.
 type counter struct {
-	w     *pipe
+	w     io.WriteCloser
 	moved func(int)
-	n     int64
+	n     *int64
 }
 
 func (c *counter) Write(b []byte) (int, error) {
 	n, err := c.w.Write(b)
-	c.n += int64(n)
+	*c.n += int64(n)
 	if c.moved != nil {
 		c.moved(n)
 	}

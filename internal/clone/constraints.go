@@ -1,0 +1,162 @@
+package clone
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/neontwin/neontwin/internal/catalog"
+	"github.com/neontwin/neontwin/internal/pgtools"
+)
+
+const (
+	identPattern = `(?:"(?:[^"]|"")+"|[a-z_][a-z0-9_]*)`
+	listPattern  = identPattern + `(?:, ` + identPattern + `)*`
+)
+
+// keyPattern matches the definition of a primary key or unique constraint as
+// pg_dump writes it, and nothing that an index by itself could not be: no
+// WITHOUT OVERLAPS, no parentheses among the storage parameters.
+var keyPattern = regexp.MustCompile(`^ALTER TABLE ONLY (` + identPattern + `\.` + identPattern + `)\n` +
+	`    ADD CONSTRAINT (` + identPattern + `) (PRIMARY KEY|UNIQUE)( NULLS NOT DISTINCT)? \((` + listPattern + `)\)` +
+	`( INCLUDE \(` + listPattern + `\))?( WITH \([^()]*\))?( DEFERRABLE(?: INITIALLY DEFERRED)?)?;\n`)
+
+// splitKey makes two statements of a key: its index, which can be built beside
+// the table's other indexes, and the constraint that takes the index over. ok
+// is false for a definition that isn't understood in full; it is then used as
+// it is. A dump names no operator classes or sort order in a key: the index
+// has the default ones in either case.
+func splitKey(e pgtools.Entry) (index, key Statement, ok bool) {
+	m := keyPattern.FindStringSubmatch(e.Defn)
+	if e.Desc != "CONSTRAINT" || m == nil {
+		return Statement{}, Statement{}, false
+	}
+	table, name, kind, nulls, columns, include, with, deferrable := m[1], m[2], m[3], m[4], m[5], m[6], m[7], m[8]
+	whole := statement(e)
+	index = Statement{
+		What: whole.What,
+		SQL:  "CREATE UNIQUE INDEX " + name + " ON " + table + " USING btree (" + columns + ")" + include + nulls + with + ";\n",
+	}
+	key = Statement{
+		What: whole.What,
+		// What follows in the definition marks the index, which must be the
+		// constraint's by then.
+		SQL: "ALTER TABLE ONLY " + table + " ADD CONSTRAINT " + name + " " + kind + " USING INDEX " + name + deferrable + ";\n" + e.Defn[len(m[0]):],
+	}
+	return index, key, true
+}
+
+// relations are a plan's foreign keys, by what is done when. See Plan.
+type relations struct {
+	add      []Statement
+	validate [][]Statement
+	attach   []Statement
+}
+
+// relate plans the foreign keys. Added without being validated they take a lock
+// for a moment; validated side by side they read their table under a lock that
+// lets others in. Added at once, as a dump does it, they wait for each other.
+//
+// Before 18 a partitioned table can't have a key that is not valid: each of its
+// partitions gets one, which is validated, and then the table's own takes those
+// over without reading a row. A key that refers to a partitioned table is added
+// as it is, because validating it would leave its copies for the partitions not
+// valid. So is what isn't understood.
+func relate(s *catalog.Schema, a *pgtools.Archive, entries []pgtools.Entry) relations {
+	keys := make(map[uint32]catalog.ForeignKey, len(s.ForeignKeys))
+	for _, k := range s.ForeignKeys {
+		keys[k.OID] = k
+	}
+	partitioned := make(map[uint32]bool, len(s.Parents))
+	for _, p := range s.Parents {
+		partitioned[p.OID] = true
+	}
+	leaves := leavesOf(a, partitioned)
+	var r relations
+	groups := make(map[string]int) // of validate, by table
+	one := func(e pgtools.Entry, table, of string, k catalog.ForeignKey) {
+		what := statement(e).What + of
+		name := catalog.Ident(k.Name)
+		r.add = append(r.add, Statement{what, "ALTER TABLE ONLY " + table + " ADD CONSTRAINT " + name + " " + k.Definition + " NOT VALID;\n"})
+		check := Statement{what, "ALTER TABLE ONLY " + table + " VALIDATE CONSTRAINT " + name + ";\n"}
+		if i, ok := groups[table]; ok {
+			r.validate[i] = append(r.validate[i], check)
+			return
+		}
+		groups[table] = len(r.validate)
+		r.validate = append(r.validate, []Statement{check})
+	}
+	for _, e := range entries {
+		k, known := keys[e.OID]
+		switch {
+		case !known || !strings.HasSuffix(e.Defn, " "+k.Definition+";\n") || k.Validated && !k.Enforced || partitioned[k.ParentOID]:
+			r.attach = append(r.attach, statement(e))
+		case !k.Validated: // and stays so: its definition says it
+			r.add = append(r.add, statement(e))
+		case !partitioned[k.TableOID]:
+			one(e, k.Table.SQL(), "", k)
+		default:
+			if free(k, leaves[k.TableOID], s) {
+				for _, leaf := range leaves[k.TableOID] {
+					name := catalog.Name{Schema: leaf.Namespace, Name: leaf.Tag}
+					one(e, name.SQL(), " of "+name.String(), k)
+				}
+			}
+			r.attach = append(r.attach, statement(e))
+		}
+	}
+	return r
+}
+
+// free reports whether the name of a key is free on all leaves: one of them may
+// have a constraint of its own that is called so.
+func free(k catalog.ForeignKey, leaves []pgtools.Entry, s *catalog.Schema) bool {
+	taken := make(map[uint32]bool)
+	for _, other := range s.ForeignKeys {
+		taken[other.TableOID] = taken[other.TableOID] || other.Name == k.Name
+	}
+	return !slices.ContainsFunc(leaves, func(leaf pgtools.Entry) bool {
+		return taken[leaf.OID] || strings.Contains(leaf.Defn, "CONSTRAINT "+k.Name) || strings.Contains(leaf.Defn, "CONSTRAINT "+catalog.Ident(k.Name))
+	})
+}
+
+// leavesOf lists, for each partitioned table by OID, the tables that hold its
+// rows, at whatever depth.
+func leavesOf(a *pgtools.Archive, partitioned map[uint32]bool) map[uint32][]pgtools.Entry {
+	tables := make(map[int]pgtools.Entry)
+	children := make(map[uint32][]pgtools.Entry)
+	for _, e := range a.Entries {
+		switch e.Desc {
+		case "TABLE":
+			tables[e.DumpID] = e
+		case "TABLE ATTACH":
+			var parent, child pgtools.Entry
+			for _, id := range e.Dependencies {
+				if t, ok := tables[id]; ok && t.Tag == e.Tag && t.Namespace == e.Namespace {
+					child = t
+				} else if ok {
+					parent = t
+				}
+			}
+			children[parent.OID] = append(children[parent.OID], child)
+		}
+	}
+	leaves := make(map[uint32][]pgtools.Entry)
+	var below func(oid uint32) []pgtools.Entry
+	below = func(oid uint32) (out []pgtools.Entry) {
+		for _, child := range children[oid] {
+			switch {
+			case child.OID == 0: // not understood: its parent reads it itself
+			case partitioned[child.OID]:
+				out = append(out, below(child.OID)...)
+			default:
+				out = append(out, child)
+			}
+		}
+		return out
+	}
+	for oid := range partitioned {
+		leaves[oid] = below(oid)
+	}
+	return leaves
+}
