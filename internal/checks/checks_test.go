@@ -115,6 +115,13 @@ func cases() map[string]twin.Run {
 			r.Failure = &twin.Failure{Code: twin.CodeData, Phase: twin.Load, Changed: true, Message: "a row did not fit", Next: "run it again"}
 		}),
 		"failed-without-a-word": newRun(twin.Failed, nil),
+		"refused-list": newRun(twin.Failed, func(r *twin.Run) {
+			r.Attempt, r.StartedAt, r.Spec = 0, time.Time{}, twin.Spec{Name: "configuration"}
+			r.Failure = &twin.Failure{
+				Code: twin.CodeConfig, Next: "mend the file on branch main; no Twin of this repository is synced until then",
+				Message: ".github/neon-twin.yml has 2 errors:\n.github/neon-twin.yml:3:5: \"half\" is no mode; write mode: full\n.github/neon-twin.yml:7:1: @octocat is not known here",
+			}
+		}),
 		"refused": newRun(twin.Failed, func(r *twin.Run) {
 			r.Failure = twin.Refuse("the target holds tables but not our mark", "name an empty database, or adopt this one")
 			r.Failure.Phase = twin.Preflight

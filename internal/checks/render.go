@@ -174,11 +174,15 @@ func (w *writer) rest(n int, noun string) {
 func (w *writer) failed() {
 	f := w.run.Trouble()
 	_, left := w.run.TwinLeft()
-	w.f("- **What happened**: %s", text(f.Message))
+	message, list, _ := strings.Cut(f.Message, "\n")
+	w.f("- **What happened**: %s", text(message))
 	if !f.Code.NeedsPerson() && !strings.HasPrefix(f.Message, f.Code.Words()) {
 		w.f(" (%s)", f.Code.Words())
 	}
 	w.f("\n")
+	for line := range strings.Lines(list) {
+		w.f("  - %s\n", text(strings.TrimSuffix(line, "\n")))
+	}
 	if f.Phase != "" {
 		w.f("- **Where**: phase %s\n", code(string(f.Phase)))
 	}
@@ -207,7 +211,10 @@ func (w *writer) footer() {
 	if w.run.Attempt > 0 {
 		w.f(", attempt %d", w.run.Attempt)
 	}
-	w.f(": Twin %s from %s", code(w.run.Spec.Name), code(w.run.Spec.Source))
+	// What is wrong with a repository's file is told of no Twin of its own.
+	if w.run.Spec.Source != "" {
+		w.f(": Twin %s from %s", code(w.run.Spec.Name), code(w.run.Spec.Source))
+	}
 	if w.run.Spec.Mode != "" {
 		w.f(", mode %s", code(string(w.run.Spec.Mode)))
 	}

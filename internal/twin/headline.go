@@ -2,6 +2,7 @@ package twin
 
 import (
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -69,7 +70,8 @@ func (r Run) behind() string {
 func (r Run) failedBy() string {
 	f := r.Trouble()
 	if f.Code.NeedsPerson() {
-		return "Refused: " + f.Message
+		first, _, _ := strings.Cut(f.Message, "\n") // the rest is a list
+		return "Refused: " + strings.TrimSuffix(first, ":")
 	}
 	state, _ := r.TwinLeft()
 	if f.Phase == "" {

@@ -23,6 +23,7 @@ func TestHeadline(t *testing.T) {
 		}},
 		"Synced":                            {State: Succeeded},
 		"Synced: 1 table, 1.2 GB, 3 m 12 s": {State: Succeeded, Report: &Report{Tables: []TableReport{{Bytes: 1_200_000_000}}, Seconds: 192}},
+		"Refused: the file has 2 errors":    {State: Failed, Failure: Refuse("the file has 2 errors:\nx:1: a\nx:2: b", "")},
 		"Refused: two columns have no rule": {State: Failed, Failure: Refuse("two columns have no rule", "")},
 		"Failed in phase load: the source was not available; Twin unchanged":      {State: Failed, Failure: &Failure{Code: CodeSource, Phase: Load}},
 		"Failed in phase load: rows did not arrive as they left; Twin incomplete": {State: Failed, Failure: &Failure{Code: CodeData, Phase: Load, Changed: true}},

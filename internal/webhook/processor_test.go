@@ -191,7 +191,7 @@ func TestProcessor(t *testing.T) {
 			"invalid file", merged("main"),
 			map[string]string{shaMerge: "version: 1\ntwins:\n  a: {mask: {}}\n"},
 			nil, openPolicy(), nil,
-			"configuration: .github/neon-twin.yml:3:3: the Twin \"a\" has no source",
+			"configuration: .github/neon-twin.yml has 5 errors:",
 		},
 		{
 			"large file", merged("main"),
@@ -393,5 +393,21 @@ func TestOnlyTheDefaultBranchSaysWhichTwinsThereAre(t *testing.T) {
 		if err != nil || len(d.Requests) != 1 || !slices.Equal(d.Requests[0].Twins, want) {
 			t.Errorf("%s: got %+v, %v, want Twins %v", branch, d, err, want)
 		}
+	}
+}
+
+// TestSeveralErrorsOfAFile: the first line says how many, for a title; each has
+// a line of its own.
+func TestSeveralErrorsOfAFile(t *testing.T) {
+	t.Parallel()
+	h := newHub(t)
+	h.files = map[string]string{shaMerge: "version: 2\ntwins: {a: {mode: half}}\n"}
+	d, err := newProcessor(t, h, openPolicy(), &fakeBinder{bound: map[string]int64{}}).Decide(t.Context(), merged("main"))
+	if err != nil || len(d.Requests) != 1 || d.Requests[0].Refusal == nil || d.Requests[0].Spec.Name != spec.ReservedName {
+		t.Fatalf("got %+v, %v", d, err)
+	}
+	lines := strings.Split(d.Requests[0].Refusal.Message, "\n")
+	if want := fmt.Sprintf("%s has %d errors:", spec.Path, len(lines)-1); len(lines) < 3 || lines[0] != want {
+		t.Errorf("got %q", lines)
 	}
 }
