@@ -145,3 +145,40 @@ func (w *world) body(address string) string {
 	}
 	return string(b)
 }
+
+// TestTwoMergesInOneSecond: the first one's webhooks come last, and by its
+// times GitHub does not say which commit is newer. The Twin ends at the second.
+func TestTwoMergesInOneSecond(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, small)
+	w.start()
+	var prs []githubtest.PullRequest
+	for _, file := range []string{"one", "two"} {
+		pr, err := w.github.OpenPullRequest(githubtest.NewPullRequest{Repository: repo, Title: file, Files: map[string]string{file: "x"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		prs = append(prs, pr)
+	}
+	for _, event := range []string{"pull_request", "push"} {
+		w.github.BreakWebhook(githubtest.WebhookFault{Event: event, Kind: githubtest.WebhookDelayed, Delay: 2 * time.Second})
+	}
+	for i := range prs {
+		var err error
+		if prs[i], err = w.github.Merge(repo, prs[i].Number, githubtest.Merge{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, pr := range prs {
+		w.awaitChecks(pr, 60*time.Second)
+	}
+	w.requireGreen(prs[1])
+	for _, c := range append(w.checks(prs[0].HeadSHA), w.checks(prs[0].MergeSHA)...) {
+		if c.Conclusion != "skipped" || !strings.Contains(c.Title, "Superseded by "+prs[1].MergeSHA[:7]) {
+			t.Errorf("the older commit's check is %s: %s", c.Conclusion, c.Title)
+		}
+	}
+	if got := scan[string](w, w.target, "select commit_sha from neontwin.generation"); got != prs[1].MergeSHA {
+		t.Errorf("the Twin is of commit %.7s, want %.7s", got, prs[1].MergeSHA)
+	}
+}

@@ -239,7 +239,7 @@ func (p *Processor) file(ctx context.Context, ch Change, sha string) (spec.File,
 	f, err := spec.Parse(spec.Path, data)
 	if err != nil {
 		message := err.Error()
-		if all := (spec.Errors)(nil); errors.As(err, &all) && len(all) > 1 {
+		if all := spec.Errors(nil); errors.As(err, &all) && len(all) > 1 {
 			message = fmt.Sprintf("%s has %d errors:\n%s", spec.Path, len(all), message)
 		}
 		return spec.File{}, &twin.Failure{
