@@ -62,8 +62,9 @@ cover: setup ## the lines that no test reaches
 	@go tool cover -func=.cache/cover.out | tail -n 1
 
 .PHONY: bench
-bench: setup ## every benchmark
-	go test -run='^$$' -bench=. -benchmem ./...
+bench: setup ## a sync against pg_dump and pgcopydb, about half an hour; writes docs/benchmarks.md
+	@bench/install-pgcopydb
+	go run ./bench $(or $(ARGS),-write docs/benchmarks.md)
 
 .PHONY: vuln
 vuln: ## known holes in what we import and reach (asks vuln.go.dev)

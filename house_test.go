@@ -57,6 +57,9 @@ var layers = map[string][]string{
 	"cmd/twin":    {everything},
 	"cmd/sandbox": {everything},
 
+	// What measures a command from outside.
+	"bench": {"internal/twin"},
+
 	// The tests of this folder.
 	".": {},
 }
@@ -65,8 +68,8 @@ const everything = "*"
 
 // support is for tests and the sandbox; the packages named may use it too.
 var support = map[string][]string{
-	"internal/pglocal":    {"internal/pgtest", "internal/neontest", "cmd/sandbox", "cmd/server"}, // the server's own database
-	"internal/pgtest":     {"cmd/sandbox"},
+	"internal/pglocal":    {"internal/pgtest", "internal/neontest", "cmd/sandbox", "cmd/server", "bench"}, // the server's own database
+	"internal/pgtest":     {"cmd/sandbox", "bench"},
 	"internal/githubtest": {"cmd/sandbox"},
 	"internal/neontest":   {"cmd/sandbox"},
 }
@@ -90,7 +93,7 @@ var owners = []struct {
 	{"github.com/google/go-cmp/", nil, true},
 	{"golang.org/x/tools/", nil, true},
 	{"testing", []string{"internal/pgtest", "internal/githubtest", "internal/neontest"}, true},
-	{"os/exec", []string{"internal/pgtools", "internal/pglocal", "internal/neontest", "cmd/sandbox"}, true},
+	{"os/exec", []string{"internal/pgtools", "internal/pglocal", "internal/neontest", "cmd/sandbox", "bench"}, true},
 }
 
 // source is one Go file of the tree.

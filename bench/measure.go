@@ -1,0 +1,224 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/neontwin/neontwin/internal/twin"
+)
+
+// results are all figures of one measurement.
+type results struct {
+	Machine machine `json:"machine"`
+	// Near is the database on loopback, Far with the target behind the relay.
+	Near []series `json:"near"`
+	Far  []series `json:"far"`
+	// Objects and Small are the small benchmarks, both behind the relay.
+	Objects []series `json:"objects,omitempty"`
+	Small   []series `json:"small,omitempty"`
+}
+
+// series are one contender's runs.
+type series struct {
+	Name    string   `json:"name"`
+	Missing string   `json:"missing,omitempty"`
+	Samples []sample `json:"samples,omitempty"`
+}
+
+// sample is one run.
+type sample struct {
+	usage
+	// Load is the machine's load average before the run, Source and Target the
+	// processor time of the two servers meanwhile.
+	Load   float64       `json:"load"`
+	Source time.Duration `json:"source"`
+	Target time.Duration `json:"target"`
+	// Failed is why there is no copy, or no right one.
+	Failed string       `json:"failed,omitempty"`
+	Report *twin.Report `json:"report,omitempty"` // ours alone
+}
+
+// everything measures all there is.
+func (b *bench) everything(ctx context.Context) (*results, error) {
+	shop, err := b.database(ctx, "shop", shopSQL)
+	if err != nil {
+		return nil, err
+	}
+	r := &results{}
+	if r.Machine, err = b.describe(ctx, shop); err != nil {
+		return nil, err
+	}
+	list := b.contenders()
+	if r.Near, err = b.rounds(ctx, shop, list, b.runs, false); err != nil {
+		return nil, err
+	}
+	if r.Far, err = b.rounds(ctx, shop, list, b.far, true); err != nil || !b.micro {
+		return r, err
+	}
+	if r.Objects, err = b.small(ctx, "objects", schemaSQL, list); err != nil {
+		return nil, err
+	}
+	r.Small, err = b.small(ctx, "small", smallSQL, list)
+	return r, err
+}
+
+// small measures a database whose copy is all round trips: ours as often as
+// asked for, and once, because it takes so long, the documented way.
+func (b *bench) small(ctx context.Context, kind, sql string, list []contender) ([]series, error) {
+	database, err := b.database(ctx, kind, sql)
+	if err != nil {
+		return nil, err
+	}
+	out, err := b.rounds(ctx, database, list[:1], b.runs, true)
+	if err != nil {
+		return nil, err
+	}
+	var others []contender
+	for _, c := range list {
+		if c.name == documentedName {
+			others = append(others, c)
+		}
+	}
+	once, err := b.rounds(ctx, database, others, min(b.runs, 1), true)
+	return append(out, once...), err
+}
+
+// rounds runs each contender once in a round, and begins each round with
+// another one, so that what disturbs the machine disturbs all.
+func (b *bench) rounds(ctx context.Context, database string, list []contender, runs int, far bool) ([]series, error) {
+	out := make([]series, len(list))
+	for i, c := range list {
+		out[i] = series{Name: c.name, Missing: c.missing}
+		if c.missing != "" {
+			fmt.Fprintf(b.log, "bench: %s is left out: %s\n", c.name, c.missing)
+		}
+	}
+	for round := range runs {
+		for i := range list {
+			at := (round + i) % len(list)
+			if list[at].missing != "" {
+				continue
+			}
+			s, err := b.measure(ctx, database, list[at], far)
+			if err != nil {
+				return nil, err
+			}
+			out[at].Samples = append(out[at].Samples, s)
+		}
+	}
+	return out, nil
+}
+
+// measure runs one contender once, on an empty target, and judges its copy.
+// Its failure is a figure too; an error is ours.
+func (b *bench) measure(ctx context.Context, database string, c contender, far bool) (sample, error) {
+	if err := b.clean(ctx); err != nil {
+		return sample{}, fmt.Errorf("clean the target: %w", err)
+	}
+	to := b.target.URL(twinDatabase)
+	if far {
+		var err error
+		if to, err = b.relay.URL(to); err != nil {
+			return sample{}, err
+		}
+	}
+	s := sample{Load: load()}
+	source, target := postmaster(b.source.DataDir()), postmaster(b.target.DataDir())
+	fromCPU, toCPU := serverCPU(source), serverCPU(target)
+	used, stdout, err := execAll(ctx, c.pipelines(endpoint{b.source.URL(database)}, endpoint{to}, b.staging), b.staging)
+	s.usage, s.Source, s.Target = used, serverCPU(source)-fromCPU, serverCPU(target)-toCPU
+	if ctx.Err() != nil {
+		return s, ctx.Err()
+	}
+	if err == nil {
+		err = b.judge(ctx, database)
+	}
+	if err == nil && c.name == oursName {
+		s.Report = &twin.Report{}
+		err = json.Unmarshal(stdout, s.Report)
+	}
+	where := "loopback"
+	if far {
+		where = "relay"
+	}
+	fmt.Fprintf(b.log, "bench: load %5.2f  %-8s %6.2f s  client CPU %5.2f s, %4d MB  servers' CPU %5.2f + %5.2f s  %s\n",
+		s.Load, where, s.Wall.Seconds(), s.CPU.Seconds(), s.Memory>>20, s.Source.Seconds(), s.Target.Seconds(), c.name)
+	if err != nil {
+		s.Failed = err.Error()
+		fmt.Fprintf(b.log, "bench: %s failed: %s\n", c.name, s.Failed)
+	}
+	return s, nil
+}
+
+// save keeps the figures for whoever wants to look deeper.
+func (r *results) save(path string) error {
+	text, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, text, 0o600)
+}
+
+// good are the runs that did not fail.
+func (s series) good() []sample {
+	return slices.DeleteFunc(slices.Clone(s.Samples), func(s sample) bool { return s.Failed != "" })
+}
+
+// median is the middle one of what the good runs have, 0 where there is none.
+func (s series) median(of func(sample) float64) float64 {
+	var all []float64
+	for _, one := range s.good() {
+		all = append(all, of(one))
+	}
+	if len(all) == 0 {
+		return 0
+	}
+	slices.Sort(all)
+	return (all[(len(all)-1)/2] + all[len(all)/2]) / 2
+}
+
+// wall is the median of wall time, in seconds.
+func (s series) wall() float64 {
+	return s.median(func(s sample) float64 { return s.Wall.Seconds() })
+}
+
+// through is the median of the time until the end of a phase, by the report.
+func (s series) through(last twin.Phase) float64 {
+	return s.median(func(s sample) float64 {
+		sum := 0.0
+		for _, p := range s.Report.Phases {
+			sum += p.Seconds
+			if p.Phase == last {
+				break
+			}
+		}
+		return sum
+	})
+}
+
+// phase is the median of one phase's time.
+func (s series) phase(which twin.Phase) float64 {
+	return s.median(func(s sample) float64 {
+		sum := 0.0
+		for _, p := range s.Report.Phases {
+			if p.Phase == which {
+				sum += p.Seconds
+			}
+		}
+		return sum
+	})
+}
+
+// find gives the series of that name, an empty one where there is none.
+func find(all []series, name string) series {
+	for _, s := range all {
+		if s.Name == name {
+			return s
+		}
+	}
+	return series{Name: name}
+}
