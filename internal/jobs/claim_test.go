@@ -69,7 +69,7 @@ func TestClaim(t *testing.T) {
 		t.Errorf("the late worker ended the run: %s, %v", r.State, err)
 	}
 	_, lose := context.WithCancelCause(t.Context())
-	late := newLease(q, first, time.Now(), make(chan struct{}), lose)
+	late := newLease(q, first, time.Now(), make(chan struct{}), lose, lose)
 	if err := late.beat(t.Context(), nil); err == nil {
 		t.Error("the late worker extended the lease")
 	}
@@ -102,7 +102,7 @@ func TestCheckSurvivesAShortOutageOnly(t *testing.T) {
 	q := idle(t, pool)
 	c := claimAs(t, q, enqueue(t, q.Inserter, request(1)))
 	held, lose := context.WithCancelCause(t.Context())
-	l := newLease(q, c, time.Now(), held.Done(), lose)
+	l := newLease(q, c, time.Now(), held.Done(), lose, lose)
 	if err := l.Check(t.Context()); err != nil {
 		t.Errorf("held: %v", err)
 	}

@@ -147,19 +147,25 @@ func (q *Queue) end(ctx context.Context, tx pgx.Tx, twinID, run, token int64, e 
 	return q.startRun(ctx, tx, queued, nil)
 }
 
-// settle ends a run whose lease has ended, if it is not to be tried again: a
-// newer one waits, or its workers have died too often.
+// settle ends a run whose lease has ended, if it is not to be tried again: it
+// was cancelled, a newer one waits, or its workers have died too often.
 func (q *Queue) settle(ctx context.Context, tx pgx.Tx, twinID, run int64, st store.Standing) (ended bool, err error) {
 	_, queued, err := store.New(tx).Active(ctx, twinID)
 	switch {
 	case err != nil:
 		return false, err
+	case st.Cancelled:
+		return true, q.end(ctx, tx, twinID, run, st.Token, cancelledVerdict.end, cancelledVerdict.why)
 	case queued != 0:
 		e := store.Ending{State: twin.Superseded, SupersededBy: queued}
 		return true, q.end(ctx, tx, twinID, run, st.Token, e, fmt.Sprintf("Superseded by run %d after an interruption.", queued))
 	case !st.GivenBack && st.Attempt >= st.MaxAttempts:
+		r, err := store.New(tx).Run(ctx, run)
+		if err != nil {
+			return false, err
+		}
 		f := &twin.Failure{
-			Code:    twin.CodeInternal,
+			Code: twin.CodeInternal, Phase: r.At().Phase, // what the Twin serves depends on it
 			Message: "the worker ended unexpectedly in the last attempt that was left",
 			Next:    "look for the reason in the service's log, memory limits first; then run it again",
 		}

@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -21,8 +22,9 @@ type lease struct {
 
 	held  <-chan struct{} // closed once the lease is lost
 	lose  context.CancelCauseFunc
-	fence *time.Timer   // goes off before anybody else may take over
-	poke  chan struct{} // a new phase: don't wait for the next beat
+	end   context.CancelCauseFunc // ends the work, not the lease
+	fence *time.Timer             // goes off before anybody else may take over
+	poke  chan struct{}           // a new phase: don't wait for the next beat
 
 	mu        sync.Mutex
 	latest    *twin.Progress
@@ -32,10 +34,10 @@ type lease struct {
 var _ twin.Lease = (*lease)(nil)
 
 // newLease holds what was claimed by a transaction that began at began.
-func newLease(q *Queue, c claimed, began time.Time, held <-chan struct{}, lose context.CancelCauseFunc) *lease {
+func newLease(q *Queue, c claimed, began time.Time, held <-chan struct{}, lose, end context.CancelCauseFunc) *lease {
 	l := &lease{
 		q: q, run: c.run.ID, token: c.token, generation: c.generation,
-		held: held, lose: lose, poke: make(chan struct{}, 1), confirmed: began,
+		held: held, lose: lose, end: end, poke: make(chan struct{}, 1), confirmed: began,
 	}
 	// The timer runs on the monotonic clock and goes off late, but at once,
 	// after the process was stopped: nothing else has to notice.
@@ -75,6 +77,9 @@ func (l *lease) Check(ctx context.Context) error {
 	case <-l.held:
 		return twin.ErrLeaseLost
 	default:
+	}
+	if errors.Is(err, twin.ErrCancelled) {
+		return err
 	}
 	if err == nil || ctx.Err() != nil {
 		return ctx.Err()
@@ -118,7 +123,7 @@ func (l *lease) keep(ctx context.Context) {
 		}
 		p := l.progress()
 		if err := l.beat(ctx, p); err != nil {
-			if ctx.Err() == nil {
+			if ctx.Err() == nil && !errors.Is(err, twin.ErrCancelled) {
 				l.q.log.WarnContext(ctx, "lease not extended", "run", l.run, "err", err)
 			}
 			continue
@@ -138,7 +143,7 @@ func (l *lease) beat(ctx context.Context, p *twin.Progress) error {
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, l.q.cfg.LeaseTTL/6)
 	defer cancel()
-	held, err := store.New(l.q.beats).Heartbeat(ctx, l.run, l.token, l.q.cfg.LeaseTTL, p)
+	held, cancelled, err := store.New(l.q.beats).Heartbeat(ctx, l.run, l.token, l.q.cfg.LeaseTTL, p)
 	if err != nil {
 		return err
 	}
@@ -151,6 +156,10 @@ func (l *lease) beat(ctx context.Context, p *twin.Progress) error {
 	if began.After(l.confirmed) {
 		l.confirmed = began
 		l.fence.Reset(l.left(began))
+	}
+	if cancelled {
+		l.end(twin.ErrCancelled)
+		return twin.ErrCancelled
 	}
 	return nil
 }

@@ -67,19 +67,21 @@ func (w *syncWorker) Work(ctx context.Context, job *river.Job[syncArgs]) error {
 
 	// held lives as long as the lease does, through a shutdown as well.
 	held, lose := context.WithCancelCause(context.WithoutCancel(ctx))
-	l := newLease(w.q, c, began, held.Done(), lose)
+	filling, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	l := newLease(w.q, c, began, held.Done(), lose, cancel)
 	var keeping sync.WaitGroup
 	keeping.Go(func() { l.keep(held) })
 	defer func() { lose(nil); keeping.Wait(); l.fence.Stop() }()
-
-	filling, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
 	defer context.AfterFunc(held, func() { cancel(context.Cause(held)) })()
 	report, err := w.fill(filling, c.run, l)
 	switch {
 	case held.Err() != nil:
 		log.WarnContext(ctx, "lease lost: what this attempt did does not count", "err", context.Cause(held))
 		return nil
+	case err != nil && w.q.cancelled(ctx, c):
+		log.InfoContext(ctx, "run cancelled", "took", time.Since(began))
+		return w.persist(ctx, held, job, c, cancelledVerdict)
 	case err != nil && ctx.Err() != nil:
 		return w.handOver(ctx, c)
 	}

@@ -13,8 +13,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/neontwin/neontwin/internal/store"
 	"github.com/neontwin/neontwin/internal/twin"
 )
 
@@ -93,6 +95,8 @@ func TestAKilledWorkersRunIsTakenOver(t *testing.T) {
 	if got.Attempt != 2 || got.Report.Run == dead {
 		t.Errorf("attempt %d published generation %s; the dead one's was %s", got.Attempt, got.Report.Run, dead)
 	}
+	requireEvents(t, pool, run, "Queued.", "Attempt 1 of 5 started.", "The worker ended unexpectedly; another one takes over.",
+		"Attempt 2 of 5 started.", "Published.")
 	if n := one[int](t, pool, "SELECT count(*) FROM river.river_job WHERE id = $1 AND metadata ? 'cancel_attempted_at'", zombie); n != 1 {
 		t.Error("the dead worker's job is not marked for River to finalise")
 	}
@@ -167,6 +171,7 @@ func TestStopHandsOverAtOnce(t *testing.T) {
 	if got.Attempt != 1 || got.Failure != nil {
 		t.Errorf("attempt %d, failure %+v: a shutdown was counted", got.Attempt, got.Failure)
 	}
+	requireEvents(t, pool, run, "Queued.", "Attempt 1 of 5 started.", "Handed over: this worker is stopping.", "Attempt 1 of 5 started.", "Published.")
 	if n := one[int](t, pool, "SELECT count(*) FROM river.river_job WHERE kind = 'sync_run'"); n != 1 {
 		t.Errorf("%d sync_run jobs, want the same one again", n)
 	}
@@ -216,19 +221,27 @@ func TestAnInterruptedRunYieldsToANewerOne(t *testing.T) {
 	if r := getRun(t, pool, old); r.State != twin.Superseded || r.SupersededBy != newer {
 		t.Errorf("interrupted run is %s by %d, want superseded by %d", r.State, r.SupersededBy, newer)
 	}
+	requireEvents(t, pool, old, "Queued.", "Attempt 1 of 5 started.", "Handed over: this worker is stopping.",
+		fmt.Sprintf("Superseded by run %d after an interruption.", newer))
 }
 
 func TestARunWhoseWorkersKeepDyingFails(t *testing.T) {
 	t.Parallel()
 	_, pool := database(t)
 	run := enqueue(t, inserter(t, pool), request(1))
-	execute(t, pool, `UPDATE sync_run SET state = 'running', attempt = max_attempts, lease_token = 1, lease_owner = 'dead',
+	execute(t, pool, `UPDATE sync_run SET state = 'running', phase = 'publish', attempt = max_attempts, lease_token = 1, lease_owner = 'dead',
 		lease_expires_at = now() - interval '1 h', river_job_id = NULL`)
 	execute(t, pool, "DELETE FROM river.river_job WHERE kind = 'sync_run'")
 	work(t, fast(pool))
-	if r := await(t, pool, run, twin.Failed); r.Failure == nil || r.Failure.Code != twin.CodeInternal {
+	r := await(t, pool, run, twin.Failed)
+	if r.Failure == nil || r.Failure.Code != twin.CodeInternal || r.Failure.Phase != twin.Publish {
 		t.Errorf("failure %+v", r.Failure)
 	}
+	// It may have published before it died.
+	if word, _ := r.TwinLeft(); word != "intact" {
+		t.Errorf("the Twin is said to be %s", word)
+	}
+	requireEvents(t, pool, run, "Queued.", "Failed: the worker ended unexpectedly in the last attempt that was left.")
 }
 
 func TestAWorkerWithoutDatabaseStopsByItself(t *testing.T) {
@@ -267,4 +280,20 @@ func TestAWorkerWithoutDatabaseStopsByItself(t *testing.T) {
 		t.Errorf("cause %v, want lease lost", err)
 	}
 	stop(t, q)
+}
+
+// requireEvents wants a run's history to tell all that happened to it.
+func requireEvents(t *testing.T, pool *pgxpool.Pool, run int64, want ...string) {
+	t.Helper()
+	events, err := store.New(pool).Events(t.Context(), run)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, e := range events {
+		got = append(got, e.Message)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("events of run %d (-want +got):\n%s", run, diff)
+	}
 }
