@@ -35,7 +35,15 @@ type Handler struct {
 	log     *slog.Logger
 	count   func(event, outcome string)
 	now     func() time.Time
+	large   chan struct{} // holds one token for each large body under way
 }
+
+// A body has to be in memory whole before its signature can be checked, so that
+// anybody could fill ours with large ones. Few of GitHub's are: those take turns.
+const (
+	largeBody   = 1 << 20
+	largeAtOnce = 4
+)
 
 // The outcomes that are counted.
 const (
@@ -47,6 +55,7 @@ const (
 	outcomeMalformed = "malformed"
 	outcomeBroken    = "broken" // the connection ended within the body
 	outcomeFailed    = "failed" // the database did not take it
+	outcomeBusy      = "busy"   // too many large ones at once
 )
 
 // NewHandler makes a Handler. The secrets are those that GitHub may sign with:
@@ -56,7 +65,7 @@ func NewHandler(secrets [][]byte, queue Enqueuer, log *slog.Logger, count func(e
 	if err := github.CheckSecrets(secrets); err != nil {
 		return nil, fmt.Errorf("make webhook handler: %w", err)
 	}
-	return &Handler{secrets: secrets, queue: queue, log: log, count: count, now: time.Now}, nil
+	return &Handler{secrets: secrets, queue: queue, log: log, count: count, now: time.Now, large: make(chan struct{}, largeAtOnce)}, nil
 }
 
 // ServeHTTP verifies a webhook, stores it if we act on it, and answers.
@@ -72,6 +81,17 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err := http.NewResponseController(w).SetReadDeadline(h.now().Add(answerWithin)); err != nil &&
 		!errors.Is(err, http.ErrNotSupported) {
 		h.log.WarnContext(ctx, "set read deadline", "err", err)
+	}
+	if r.ContentLength < 0 || r.ContentLength > largeBody {
+		select {
+		case h.large <- struct{}{}:
+			defer func() { <-h.large }()
+		case <-ctx.Done():
+			h.count("other", outcomeBusy)
+			w.Header().Set("Retry-After", "60")
+			answer(w, http.StatusServiceUnavailable, "unavailable")
+			return
+		}
 	}
 	ev, err := github.ReadEvent(w, r, h.secrets)
 	if err != nil {

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/neontwin/neontwin/internal/github"
 	"github.com/neontwin/neontwin/internal/twin"
@@ -256,4 +257,63 @@ func TestNewHandlerNeedsSecrets(t *testing.T) {
 			t.Errorf("took %d secrets that are not safe", len(secrets))
 		}
 	}
+}
+
+// TestHandlerTakesFewLargeBodiesAtOnce: whoever sends large bodies slowly fills
+// neither the memory nor the way of small ones.
+func TestHandlerTakesFewLargeBodiesAtOnce(t *testing.T) {
+	t.Parallel()
+	queue := &fakeQueue{}
+	var mu sync.Mutex
+	outcomes := map[string]int{}
+	h, err := webhook.NewHandler([][]byte{secretA}, queue, slog.New(slog.DiscardHandler), func(event, outcome string) {
+		mu.Lock()
+		defer mu.Unlock()
+		outcomes[event+" "+outcome]++
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	send := func(ctx context.Context, body io.Reader, length int64) int {
+		r := httptest.NewRequestWithContext(ctx, http.MethodPost, "/", body)
+		r.ContentLength = length
+		r.Header.Set("X-Hub-Signature-256", "sha256="+strings.Repeat("0", 64))
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		return w.Code
+	}
+	var sending sync.WaitGroup
+	reading := make(chan struct{}, 4)
+	release := make(chan struct{})
+	for range 4 {
+		sending.Go(func() { send(t.Context(), &slowBody{reading, release}, 20<<20) })
+		<-reading
+	}
+	impatient, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if got := send(impatient, &slowBody{reading, release}, -1); got != http.StatusServiceUnavailable {
+		t.Errorf("the fifth is answered %d", got)
+	}
+	if got := send(t.Context(), strings.NewReader("{}"), 2); got != http.StatusUnauthorized {
+		t.Errorf("a small one is answered %d", got)
+	}
+	close(release)
+	sending.Wait()
+	mu.Lock()
+	defer mu.Unlock()
+	if outcomes["other busy"] != 1 || outcomes["other bad_signature"] != 5 {
+		t.Errorf("counted %v", outcomes)
+	}
+}
+
+// slowBody says when it is read, and ends when it may.
+type slowBody struct {
+	reading chan<- struct{}
+	release <-chan struct{}
+}
+
+func (b *slowBody) Read([]byte) (int, error) {
+	b.reading <- struct{}{}
+	<-b.release
+	return 0, io.EOF
 }
