@@ -31,7 +31,14 @@ type commandLine struct {
 	Serve struct {
 		Role string `help:"Which part to run: web takes webhooks and serves pages, worker does the jobs, all is both and may bring its own database." enum:"web,worker,all" default:"all"`
 	} `cmd:"" help:"Run the service."`
-	Migrate     struct{} `cmd:"" help:"Bring the control database up to date."`
+	Migrate struct{} `cmd:"" help:"Bring the control database up to date."`
+	Status  struct{} `cmd:"" help:"Print all Twins, what they serve and what they do, and the queue."`
+	Runs    struct {
+		Limit int `help:"How many of the newest runs to print." default:"20"`
+	} `cmd:"" help:"Print the newest runs."`
+	Cancel struct {
+		Run int64 `arg:"" help:"The run's number, as \"server runs\" prints it."`
+	} `cmd:"" help:"End a run that waits or works; refused once it publishes."`
 	Healthcheck struct{} `cmd:"" help:"Ask a running service on this machine whether it lives; for containers."`
 }
 
@@ -67,6 +74,12 @@ func run(ctx context.Context, args []string, env environment) int {
 	switch parsed.Command() {
 	case "migrate":
 		err = migrate(ctx, env)
+	case "status":
+		err = showStatus(ctx, env)
+	case "runs":
+		err = showRuns(ctx, env, cl.Runs.Limit)
+	case "cancel <run>":
+		err = cancelRun(ctx, env, cl.Cancel.Run)
 	case "healthcheck":
 		err = healthcheck(ctx, env)
 	default:

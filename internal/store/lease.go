@@ -19,6 +19,7 @@ type Standing struct {
 	Token       int64         // of the lease, while running
 	Expired     bool          // running, and its lease has ended
 	GivenBack   bool          // running, and its worker let go of it in order
+	Cancelled   bool          // running, and a person has asked for its end
 	Wait        time.Duration // queued: for how long it must not be claimed yet
 }
 
@@ -32,10 +33,10 @@ func (s Store) LockRun(ctx context.Context, run int64, grace time.Duration) (Sta
 	found, err := s.maybe(ctx, "lock run", `
 		SELECT state, coalesce(river_job_id, 0), attempt, max_attempts, target, coalesce(lease_token, 0),
 			coalesce(state = 'running' AND lease_expires_at <= now() - $2::interval, false),
-			state = 'running' AND lease_owner IS NULL,
+			state = 'running' AND lease_owner IS NULL, state = 'running' AND cancel_requested_at IS NOT NULL,
 			greatest(extract(epoch FROM coalesce(not_before, now()) - now()), 0)::float8
 		FROM sync_run WHERE id = $1 FOR UPDATE`, []any{run, grace},
-		&st.State, &st.Job, &st.Attempt, &st.MaxAttempts, &st.Target, &st.Token, &st.Expired, &st.GivenBack, &wait)
+		&st.State, &st.Job, &st.Attempt, &st.MaxAttempts, &st.Target, &st.Token, &st.Expired, &st.GivenBack, &st.Cancelled, &wait)
 	if err == nil && !found {
 		err = ErrNotFound
 	}
@@ -76,16 +77,18 @@ func (s Store) Claim(ctx context.Context, run, token int64, owner, generation st
 }
 
 // Heartbeat extends a lease and stores the progress made. It gives false if
-// the lease has passed to somebody else or was given back.
-func (s Store) Heartbeat(ctx context.Context, run, token int64, ttl time.Duration, p *twin.Progress) (held bool, err error) {
+// the lease has passed to somebody else or was given back, and says whether a
+// person has asked for the run's end.
+func (s Store) Heartbeat(ctx context.Context, run, token int64, ttl time.Duration, p *twin.Progress) (held, cancelled bool, err error) {
 	var phase *twin.Phase
 	if p != nil {
 		phase = &p.Phase
 	}
-	n, err := s.exec(ctx, "extend lease", `
+	held, err = s.maybe(ctx, "extend lease", `
 		UPDATE sync_run SET lease_expires_at = now() + $3::interval, phase = coalesce($4, phase), progress = coalesce($5, progress)
-		WHERE id = $1 AND lease_token = $2 AND state = 'running' AND lease_owner IS NOT NULL`, run, token, ttl, phase, p)
-	return n == 1, err
+		WHERE id = $1 AND lease_token = $2 AND state = 'running' AND lease_owner IS NOT NULL
+		RETURNING cancel_requested_at IS NOT NULL`, []any{run, token, ttl, phase, p}, &cancelled)
+	return held, cancelled, err
 }
 
 // GiveBack ends a lease in order: the run stays running and the next worker

@@ -90,11 +90,11 @@ func TestARunReadsAsItWasWritten(t *testing.T) {
 	}
 	token := claim(t, s, id)
 	p := twin.Progress{Phase: twin.Load, TablesDone: 3, BytesDone: 1 << 40, Table: `public."odd one"`, PhaseStarted: noon}
-	if held, err := s.Heartbeat(t.Context(), id, token, time.Hour, &p); err != nil || !held {
+	if held, _, err := s.Heartbeat(t.Context(), id, token, time.Hour, &p); err != nil || !held {
 		t.Fatal(held, err)
 	}
 	// A beat without news keeps the news of the one before.
-	if held, err := s.Heartbeat(t.Context(), id, token, time.Hour, nil); err != nil || !held {
+	if held, _, err := s.Heartbeat(t.Context(), id, token, time.Hour, nil); err != nil || !held {
 		t.Fatal(held, err)
 	}
 	report := &twin.Report{Run: "gen", SnapshotAt: noon, Tables: []twin.TableReport{{Table: "public.a", Rows: 7}}}
@@ -143,7 +143,7 @@ func TestALeaseGivenBackIsNobodys(t *testing.T) {
 	if held, err := s.GiveBack(t.Context(), run, token); err != nil || !held {
 		t.Fatal(held, err)
 	}
-	if held, err := s.Heartbeat(t.Context(), run, token, time.Hour, nil); err != nil || held {
+	if held, _, err := s.Heartbeat(t.Context(), run, token, time.Hour, nil); err != nil || held {
 		t.Errorf("a heartbeat under way took the lease back: %v, %v", held, err)
 	}
 	st, err := s.LockRun(t.Context(), run, 0)

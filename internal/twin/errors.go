@@ -16,6 +16,8 @@ var (
 	// ErrLeaseLost is the cause of a run's end when another worker may have
 	// taken it over. Whoever sees it must not write anything more.
 	ErrLeaseLost = errors.New("lease lost")
+	// ErrCancelled is the cause of a run's end when a person has asked for it.
+	ErrCancelled = errors.New("cancelled")
 	// ErrUnreachable marks a place that can't be told any more: the App was
 	// removed, the repository archived or gone.
 	ErrUnreachable = errors.New("unreachable")

@@ -1,0 +1,57 @@
+package main
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/neontwin/neontwin/internal/githubtest"
+	"github.com/neontwin/neontwin/internal/pgtest"
+)
+
+// says runs a command to its end and gives what it printed.
+func (w *world) says(wantCode int, args ...string) string {
+	w.t.Helper()
+	p := w.launch(args...)
+	<-p.done
+	if code := p.ProcessState.ExitCode(); code != wantCode {
+		w.t.Errorf("%v ended with %d, want %d:\n%s", args, code, wantCode, p.log)
+	}
+	return p.log.String()
+}
+
+func TestOperatorsView(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, slow)
+	w.start()
+	if got := w.says(exitOK, "status"); !strings.Contains(got, "no Twins yet") {
+		t.Errorf("status of nothing: %s", got)
+	}
+	pr := w.merge(1, githubtest.Merge{})
+	w.await("rows are being copied", 30*time.Second, w.copying)
+	if got := w.says(exitOK, "runs"); !strings.Contains(got, "running") || !strings.Contains(got, repo) {
+		t.Errorf("runs: %s", got)
+	}
+	if got := w.says(exitFailed, "cancel", "77"); !strings.Contains(got, "no run 77") {
+		t.Errorf("cancel of a run that never was: %s", got)
+	}
+	w.says(exitOK, "cancel", "1")
+	for _, run := range w.awaitChecks(pr, 30*time.Second) {
+		if run.Conclusion != "cancelled" {
+			t.Errorf("the check says %s: %s", run.Conclusion, run.Title)
+		}
+	}
+	w.await("nothing is left on the target", 20*time.Second, func() bool { return len(w.databases()) == 0 })
+
+	pgtest.Exec(t, w.source, "create table more ()")
+	w.awaitChecks(w.merge(2, githubtest.Merge{}), 60*time.Second)
+	got := w.says(exitOK, "status")
+	for _, want := range []string{"staging", repo, "ago)"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("status does not say %q:\n%s", want, got)
+		}
+	}
+	if got := w.says(exitFailed, "cancel", "2"); !strings.Contains(got, "ended already") {
+		t.Errorf("cancel of a run that is over: %s", got)
+	}
+}
