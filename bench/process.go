@@ -232,8 +232,11 @@ func serverCPU(postmaster int) time.Duration {
 	for _, pid := range tree(postmaster)[1:] {
 		ticks += stat(pid, false)
 	}
-	return time.Duration(ticks) * (time.Second / 100) // the kernel's USER_HZ
+	return time.Duration(ticks) * tick
 }
+
+// tick is what the kernel counts processor time in for /proc: USER_HZ.
+const tick = time.Second / 100
 
 // stat reads a process's ticks, and those of its children that have ended.
 func stat(pid int, children bool) int64 {

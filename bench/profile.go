@@ -44,7 +44,7 @@ func (b *bench) profileOnce(ctx context.Context, w io.Writer, database string, f
 	var errs [2]error
 	var g sync.WaitGroup
 	for i, c := range []*pglocal.Cluster{b.source, b.target} {
-		seen[i] = &activity{began: time.Now(), statements: map[string]*statement{}}
+		seen[i] = &activity{began: time.Now(), statements: map[string]*statement{}, ticks: map[int]int64{}}
 		g.Go(func() { errs[i] = seen[i].watch(watching, c.URL("postgres")) })
 	}
 	s, err := b.measure(ctx, database, b.ours(), far)
@@ -65,7 +65,7 @@ func (b *bench) profileOnce(ctx context.Context, w io.Writer, database string, f
 		fmt.Fprintf(w, "  table %-24s %7.2f s %9d rows %6d MB\n", t.Table, t.Seconds, t.Rows, t.Bytes>>20)
 	}
 	for i, side := range []string{"source", "target"} {
-		fmt.Fprintf(w, "  on the %s, session-seconds (from - to; what the sessions waited for):\n", side)
+		fmt.Fprintf(w, "  on the %s, seconds of sessions, and of the processor (from - to; what the sessions waited for):\n", side)
 		seen[i].tell(w)
 	}
 	return nil
@@ -80,11 +80,12 @@ func (s sample) busy() float64 {
 type activity struct {
 	began      time.Time
 	statements map[string]*statement
+	ticks      map[int]int64 // processor time by process, as it was at the last look
 }
 
 // statement is the time that sessions spent on statements that begin alike.
 type statement struct {
-	spent       time.Duration
+	spent, cpu  time.Duration
 	first, last time.Duration // since the beginning
 	waits       map[string]time.Duration
 }
@@ -100,25 +101,26 @@ func (a *activity) watch(ctx context.Context, url string) error {
 		return err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
-	tick := time.NewTicker(lookEvery)
-	defer tick.Stop()
+	looks := time.NewTicker(lookEvery)
+	defer looks.Stop()
 	before := time.Now()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-tick.C:
+		case <-looks.C:
 		}
-		rows, err := conn.Query(ctx, `SELECT backend_type, left(query, 300), coalesce(wait_event_type || ':' || wait_event, 'CPU')
+		rows, err := conn.Query(ctx, `SELECT pid, backend_type, left(query, 300), coalesce(wait_event_type || ':' || wait_event, 'CPU')
 			FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND state = 'active'
 				AND backend_type IN ('client backend', 'parallel worker', 'autovacuum worker')`)
 		if err != nil {
 			return ended(ctx, err)
 		}
 		now := time.Now()
+		var pid int
 		var kind, query, wait string
-		_, err = pgx.ForEachRow(rows, []any{&kind, &query, &wait}, func() error {
-			a.add(label(kind, query), wait, now.Sub(before), now.Sub(a.began))
+		_, err = pgx.ForEachRow(rows, []any{&pid, &kind, &query, &wait}, func() error {
+			a.add(label(kind, query), wait, now.Sub(before), now.Sub(a.began)).cpu += a.used(pid)
 			return nil
 		})
 		if err != nil {
@@ -136,7 +138,20 @@ func ended(ctx context.Context, err error) error {
 	return nil
 }
 
-func (a *activity) add(label, wait string, d, at time.Duration) {
+// used is the processor time of a process since the last look at it. It tells
+// what a statement costs on a machine that has other things to do, too; what a
+// process used before it was first seen, or after it was last, is missing.
+func (a *activity) used(pid int) time.Duration {
+	now := stat(pid, false)
+	before, known := a.ticks[pid]
+	a.ticks[pid] = now
+	if !known {
+		before = now
+	}
+	return time.Duration(now-before) * tick
+}
+
+func (a *activity) add(label, wait string, d, at time.Duration) *statement {
 	s := a.statements[label]
 	if s == nil {
 		s = &statement{first: at - d, waits: map[string]time.Duration{}}
@@ -145,12 +160,16 @@ func (a *activity) add(label, wait string, d, at time.Duration) {
 	s.spent += d
 	s.waits[wait] += d
 	s.last = at
+	return s
 }
 
 // label is how a statement begins, without its line breaks.
 func label(kind, query string) string {
 	const most = 90
 	text := strings.Join(strings.Fields(query), " ")
+	if rest, ok := strings.CutPrefix(text, "INSERT INTO neontwin.ledger VALUES ("); ok {
+		text = rest // what follows is the work
+	}
 	if kind != "client backend" {
 		text = "(" + kind + ") " + text
 	}
@@ -165,6 +184,11 @@ func (a *activity) tell(w io.Writer) {
 	labels := slices.SortedFunc(maps.Keys(a.statements), func(x, y string) int {
 		return cmp.Compare(a.statements[y].spent, a.statements[x].spent)
 	})
+	var spent, cpu time.Duration
+	for _, s := range a.statements {
+		spent, cpu = spent+s.spent, cpu+s.cpu
+	}
+	fmt.Fprintf(w, "  %7.2f s, CPU %6.2f s in all\n", spent.Seconds(), cpu.Seconds())
 	const most = 40
 	for _, l := range labels[:min(len(labels), most)] {
 		s := a.statements[l]
@@ -173,6 +197,6 @@ func (a *activity) tell(w io.Writer) {
 		for _, wait := range waits[:min(3, len(waits))] {
 			words = append(words, fmt.Sprintf("%s %.0f %%", wait, 100*float64(s.waits[wait])/float64(s.spent)))
 		}
-		fmt.Fprintf(w, "  %7.2f s (%5.1f - %5.1f) %-90s %s\n", s.spent.Seconds(), s.first.Seconds(), s.last.Seconds(), l, strings.Join(words, ", "))
+		fmt.Fprintf(w, "  %7.2f s, CPU %6.2f s (%5.1f - %5.1f) %-90s %s\n", s.spent.Seconds(), s.cpu.Seconds(), s.first.Seconds(), s.last.Seconds(), l, strings.Join(words, ", "))
 	}
 }
