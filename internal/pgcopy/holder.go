@@ -15,6 +15,9 @@ import (
 // lock of ours, and production comes first.
 var ErrGaveWay = errors.New("gave way to a session that waited for a table lock held by the copy")
 
+// ErrSnapshotLost is why a holder ended when its connection did.
+var ErrSnapshotLost = errors.New("the snapshot was lost")
+
 // Patience is for how long a session of the application may wait for us.
 const Patience = 2 * time.Second
 
@@ -171,7 +174,7 @@ func (h *Holder) watch(ctx context.Context) error {
 		n, err := h.waiting(ctx)
 		switch {
 		case err != nil:
-			return fmt.Errorf("the snapshot was lost: %w", err)
+			return fmt.Errorf("%w: %w", ErrSnapshotLost, err)
 		case n == 0:
 			since = time.Time{}
 		case since.IsZero():
@@ -206,7 +209,9 @@ func (h *Holder) Release(ctx context.Context) error {
 	<-h.done
 	err := h.err
 	if err == nil {
-		_, err = h.waiting(ctx)
+		if _, err = h.waiting(ctx); err != nil {
+			err = fmt.Errorf("%w: %w", ErrSnapshotLost, err)
+		}
 	}
 	h.Close()
 	return err

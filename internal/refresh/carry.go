@@ -3,6 +3,7 @@ package refresh
 import (
 	"context"
 	"fmt"
+	"net"
 	"strings"
 	"time"
 
@@ -187,7 +188,7 @@ func (t *target) pass(ctx context.Context, database string, h heritage) ([]twin.
 		return nil, err
 	}
 	if t.conn.IsClosed() || conn.IsClosed() {
-		return nil, &targetError{"carry grants over", pgx.ErrTxClosed}
+		return nil, &targetError{"carry grants over", net.ErrClosed}
 	}
 	var hazards []twin.Hazard
 	for _, sql := range failed[:min(len(failed), 20)] {

@@ -3,7 +3,6 @@ package refresh_test
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/url"
@@ -407,7 +406,7 @@ func TestSnapshotLostAtTheEnd(t *testing.T) {
 		}
 		return w.(io.WriteCloser)
 	}}, &lease{token: "two"})
-	if f := twin.AsFailure(err); err == nil || !f.Retry || errors.Is(err, pgx.ErrNoRows) {
+	if f := twin.AsFailure(err); err == nil || f.Code != twin.CodeSource || !f.Retry {
 		t.Errorf("got %v", err)
 	}
 	only(t, target, "one")

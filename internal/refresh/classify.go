@@ -62,6 +62,13 @@ func (s *sync) classify(ctx context.Context, err error) error {
 			Message: "the sync gave way: a session on the source waited for a table that was being copied",
 			Next:    "it runs again later; schedule it apart from migrations and maintenance",
 		}
+	case errors.Is(err, pgcopy.ErrSnapshotLost):
+		// Whatever else failed did so for this.
+		f = &twin.Failure{
+			Code: twin.CodeSource, Retry: true,
+			Message: "the source could not be reached, or the connection was lost: its snapshot is gone",
+			Next:    "it is tried again; check that the source runs and ends no long sessions",
+		}
 	default:
 		f = describe(err)
 	}
