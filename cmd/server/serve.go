@@ -136,7 +136,8 @@ func refreshService(cfg config.Config, log *slog.Logger) *refresh.Service {
 		s.Sources[name] = source.URL.Reveal()
 	}
 	for name, target := range cfg.Targets {
-		s.Targets[name] = refresh.Target{Locate: locator(cfg, target, log), Publish: target.Publish, Adopt: target.Adopt}
+		s.Targets[name] = refresh.Target{Locate: locator(cfg, target, log), Publish: target.Publish, Adopt: target.Adopt,
+			Accept: target.Accept, SourceGrants: target.SourceGrants, Deep: target.VerifyHash}
 	}
 	return s
 }

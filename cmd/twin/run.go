@@ -28,18 +28,23 @@ const (
 type commandLine struct {
 	Sync syncCommand `cmd:"" help:"Make the Twin a fresh copy of the source and publish it."`
 	Plan planCommand `cmd:"" help:"Say what a sync would do, and change nothing."`
+
+	Verify verifyCommand `cmd:"" help:"Compare the Twin with the source as it is now. Exits with 0 if they are equal, 1 if they differ, 3 if that can't be told."`
 }
 
 // job are the flags that sync and plan share.
 type job struct {
-	Source  string `help:"Address of the source, postgres://user:password@host:5432/database. Better given as NEONTWIN_SOURCE_URL: a command line can be read by everybody on the machine." placeholder:"URL"`
-	Target  string `help:"Address of the Twin's database, which need not exist. Better given as NEONTWIN_TARGET_URL." placeholder:"URL"`
-	Mode    string `help:"What the Twin holds (${modes})." default:"full" enum:"${modes}"`
-	Publish string `help:"How the new generation takes its place: swap loads beside the Twin and renames; in_place rebuilds the Twin where it stands and leaves it broken until the end." default:"swap" enum:"swap,in_place"`
-	Adopt   bool   `help:"Allow a target that holds tables but was not made by neontwin. It is replaced."`
-	Jobs    int    `help:"How many tables are copied at once; as many indexes are built beside that." default:"4"`
-	PgBin   string `help:"Folder of pg_dump; empty looks for the newest one installed." placeholder:"DIR"`
-	JSON    bool   `name:"json" help:"Print one JSON document on standard output and nothing else there."`
+	Source  string   `help:"Address of the source, postgres://user:password@host:5432/database. Better given as NEONTWIN_SOURCE_URL: a command line can be read by everybody on the machine." placeholder:"URL"`
+	Target  string   `help:"Address of the Twin's database, which need not exist. Better given as NEONTWIN_TARGET_URL." placeholder:"URL"`
+	Mode    string   `help:"What the Twin holds (${modes})." default:"full" enum:"${modes}"`
+	Publish string   `help:"How the new generation takes its place: swap loads beside the Twin and renames; in_place rebuilds the Twin where it stands and leaves it broken until the end." default:"swap" enum:"swap,in_place"`
+	Adopt   bool     `help:"Allow a target that holds tables but was not made by neontwin. It is replaced."`
+	Jobs    int      `help:"How many tables are copied at once; as many indexes are built beside that." default:"4"`
+	Verify  string   `help:"What of the rows is compared before publishing: counts, or hash for their contents too." default:"counts" enum:"counts,hash"`
+	Accept  []string `help:"Acknowledge a hazard by the name that plan prints; it no longer refuses the sync. May be repeated." placeholder:"ID"`
+	Grants  string   `help:"Grants of the first generation: none, or source for those of the source's that are for roles of the target. Later ones keep the generation before's." default:"none" enum:"none,source"`
+	PgBin   string   `help:"Folder of pg_dump; empty looks for the newest one installed." placeholder:"DIR"`
+	JSON    bool     `name:"json" help:"Print one JSON document on standard output and nothing else there."`
 }
 
 type syncCommand struct {
@@ -74,6 +79,8 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	}
 	p := program{stdout: stdout, stderr: stderr}
 	switch parsed.Command() {
+	case "verify":
+		return p.verify(ctx, cl.Verify, getenv)
 	case "plan":
 		return p.plan(ctx, cl.Plan.resolve(getenv))
 	default:
@@ -118,8 +125,18 @@ func (j job) check() error {
 func (j job) toRefresh(token string) refresh.Job {
 	return refresh.Job{
 		Source: j.Source, Target: j.Target, Mode: twin.Mode(j.Mode), Publish: twin.Strategy(j.Publish),
-		Adopt: j.Adopt, Jobs: j.Jobs, Run: token,
+		Adopt: j.Adopt, Jobs: j.Jobs, Run: token, Accept: j.Accept, Deep: j.Verify == verifyHash, Grants: grants(j.Grants),
 	}
+}
+
+// verifyHash asks for the contents of rows to be compared.
+const verifyHash = "hash"
+
+func grants(word string) refresh.Grants {
+	if word == string(refresh.GrantsSource) {
+		return refresh.GrantsSource
+	}
+	return refresh.GrantsNone
 }
 
 type program struct{ stdout, stderr io.Writer }

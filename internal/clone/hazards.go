@@ -35,6 +35,15 @@ const (
 // succeed, or would leave rows out without a word.
 var hard = []string{HazardMode, HazardExtensionMissing, HazardUnreadable, HazardRowSecurity, HazardUnloggedStandby, HazardRoleMissing}
 
+// HazardIDs lists all of them.
+func HazardIDs() []string {
+	return []string{
+		HazardMode, HazardOlderTarget, HazardExtensionMissing, HazardExtensionVersion, HazardUnreadable, HazardRowSecurity,
+		HazardUnloggedStandby, HazardLargeObjects, HazardForeignTable, HazardSequence, HazardNotCopied, HazardUnlogged,
+		HazardColumnOrder, HazardTablespace, HazardRoom, HazardRoleMissing, HazardRoleMade,
+	}
+}
+
 // Acceptable reports whether an operator may acknowledge a hazard by its id.
 // What only informs can always be acknowledged.
 func Acceptable(id string) bool { return !slices.Contains(hard, id) }

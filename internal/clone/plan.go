@@ -61,6 +61,8 @@ type Step struct {
 	Table   catalog.Name
 	Columns []string // those that are copied, in order: generated ones are not
 	Format  Format
+	// Digest is the hash of a row's content, as SQL of both sides.
+	Digest string
 	// Where restricts the rows. It is SQL of the source; empty means all rows.
 	Where string
 	// Keep is set where rows may be there already: an extension's own.
@@ -129,6 +131,7 @@ func New(s *catalog.Schema, a *pgtools.Archive, target Target, o Options) (*Plan
 	steps := make(map[uint32]*Step, len(s.Tables))
 	for _, t := range s.Tables {
 		step := newStep(t, s, max(minPart, total/int64(4*max(o.Jobs, 1))))
+		step.Digest = digest(t, s.Types, sameHashes(s.ServerVersion, target.ServerVersion))
 		steps[t.OID] = &step
 	}
 	tables := make(map[int]uint32) // dump id -> OID
@@ -207,7 +210,8 @@ func newStep(t catalog.Table, s *catalog.Schema, partBytes int64) Step {
 	}
 	n := int64(1)
 	if s.ServerVersion >= tidRangeScan && t.Pages > 0 {
-		n = max(1, (t.Bytes+partBytes-1)/partBytes)
+		// Never more parts than pages: what is large may lie in TOAST.
+		n = max(1, min(t.Pages, (t.Bytes+partBytes-1)/partBytes))
 	}
 	for i := range n {
 		step.Parts = append(step.Parts, Part{First: t.Pages * i / n, Limit: t.Pages * (i + 1) / n})
@@ -324,13 +328,4 @@ func (s *Step) list() string {
 		quoted[i] = catalog.Ident(c)
 	}
 	return strings.Join(quoted, ", ")
-}
-
-// count is the statement that counts what the step copies, on either side.
-func (s *Step) count() string {
-	sql := "SELECT count(*) FROM ONLY " + s.Table.SQL()
-	if s.Where != "" {
-		sql += " WHERE " + s.Where
-	}
-	return sql
 }

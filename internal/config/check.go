@@ -119,6 +119,13 @@ func checkTwinName(value string) string {
 	return ""
 }
 
+func checkHazard(value string) string {
+	if !harmless.MatchString(value) {
+		return "must be the name of a hazard, as twin plan prints it"
+	}
+	return ""
+}
+
 func checkNeonProject(value string) string {
 	if !neonID.MatchString(value) {
 		return "must be a project's id: lower-case letters, digits and hyphens"

@@ -107,6 +107,13 @@ type Target struct {
 	Repositories []string
 	// Adopt allows to take over a database that holds tables without our mark.
 	Adopt bool
+	// Accept are the ids of hazards that the operator has acknowledged.
+	Accept []string
+	// SourceGrants lets a first generation have the source's grants for roles
+	// that the target has.
+	SourceGrants bool
+	// VerifyHash compares the contents of rows before publishing, too.
+	VerifyHash bool
 }
 
 // Neon names a database on Neon.

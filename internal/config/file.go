@@ -121,6 +121,9 @@ func (f *file) target(n ast.Node, path string) Target {
 		"publish":      func(n ast.Node, path string) { t.Publish = f.publish(n, path) },
 		"repositories": func(n ast.Node, path string) { t.Repositories = f.repositories(n, path) },
 		"adopt":        func(n ast.Node, path string) { t.Adopt = f.boolean(n, path) },
+		"accept":       func(n ast.Node, path string) { t.Accept = f.list(n, path, checkHazard, "[too_little_room]") },
+		"grants":       func(n ast.Node, path string) { t.SourceGrants = f.oneOf(n, path, "none", "source") == "source" },
+		"verify":       func(n ast.Node, path string) { t.VerifyHash = f.oneOf(n, path, "counts", "hash") == "hash" },
 	}, "repositories")
 	if url == neon && isMapping(n) {
 		f.wrong(n, path, "must have either url or neon", path+".url: ${TWIN_DATABASE_URL}")

@@ -2,6 +2,7 @@ package config
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/goccy/go-yaml/ast"
@@ -173,13 +174,33 @@ func (f *file) repositories(n ast.Node, path string) []string {
 		f.wrong(n, path, "must be a list of at least one repository", example)
 		return nil
 	}
+	return f.list(n, path, checkRepository, example)
+}
+
+// list reads a list of values that are no secrets.
+func (f *file) list(n ast.Node, path string, check func(string) string, example string) []string {
+	list, ok := n.(*ast.SequenceNode)
+	if !ok {
+		f.wrong(n, path, "must be a list", example)
+		return nil
+	}
 	var out []string
 	for _, item := range list.Values {
-		if name := f.text(item, path, checkRepository, example); name != "" {
+		if name := f.text(item, path, check, example); name != "" {
 			out = append(out, name)
 		}
 	}
 	return out
+}
+
+// oneOf reads one of a few words; the first is the default.
+func (f *file) oneOf(n ast.Node, path string, words ...string) string {
+	return f.text(n, path, func(v string) string {
+		if !slices.Contains(words, v) {
+			return "must be " + strings.Join(words, " or ")
+		}
+		return ""
+	}, words[0])
 }
 
 // scalar is the text of a plain value, "" for null. Anchors, aliases and tags

@@ -1,6 +1,7 @@
 package pgtools
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,6 +19,9 @@ import (
 type DumpOptions struct {
 	// Snapshot is an exported snapshot to dump under. Empty: a new one.
 	Snapshot string
+	// Encoding of definitions; empty: UTF8. A database in SQL_ASCII has no other
+	// that fits whatever it holds.
+	Encoding string
 	// ACL includes grants.
 	ACL bool
 	// LockTimeout bounds the wait for ACCESS SHARE locks. 0: 20 seconds.
@@ -83,7 +87,7 @@ func (t Tools) arguments(url string, o DumpOptions) []string {
 		timeout = 20 * time.Second
 	}
 	args := []string{
-		"--format=custom", "--encoding=UTF8", "--compress=0", "--schema-only", "--no-password",
+		"--format=custom", "--encoding=" + cmp.Or(o.Encoding, "UTF8"), "--compress=0", "--schema-only", "--no-password",
 		"--no-publications", "--no-subscriptions", "--no-security-labels", "--no-tablespaces",
 		"--lock-wait-timeout=" + strconv.FormatInt(timeout.Milliseconds(), 10),
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -23,6 +25,8 @@ type heritage struct {
 	database []string
 	// objects are statements inside the database, on what exists in both.
 	objects []string
+	// absent are roles that the source grants something and the target lacks.
+	absent []string
 }
 
 // inherit collects what the current generation of the Twin has.
@@ -164,6 +168,9 @@ func escape(s string) string { return strings.ReplaceAll(s, "%", "%%") }
 // HazardNotInherited names what could not be carried over.
 const HazardNotInherited = "not_carried_over"
 
+// hazardLocale says that the target lacks the source's locale.
+const hazardLocale = "locale"
+
 // pass gives a loaded database its heritage. What can't be passed on, because
 // our role may not or a role is gone, is a hazard: the data is good.
 func (t *target) pass(ctx context.Context, database string, h heritage) ([]twin.Hazard, error) {
@@ -191,10 +198,13 @@ func (t *target) pass(ctx context.Context, database string, h heritage) ([]twin.
 		return nil, &targetError{"carry grants over", net.ErrClosed}
 	}
 	var hazards []twin.Hazard
+	for _, role := range h.absent {
+		hazards = append(hazards, twin.Hazard{ID: HazardNotInherited, Object: "role " + catalog.Ident(role), Message: "the target lacks this role: its grants are left out"})
+	}
 	for _, sql := range failed[:min(len(failed), 20)] {
 		hazards = append(hazards, twin.Hazard{
 			ID: HazardNotInherited, Object: sql,
-			Message: "could not be carried over from the generation before: the Twin's role may not do it",
+			Message: "could not be carried over: the Twin's role may not do it",
 		})
 	}
 	return hazards, nil
@@ -208,4 +218,50 @@ func named(sql string) string {
 		return before
 	}
 	return strings.TrimSuffix(line, ";")
+}
+
+// grantee matches whom a statement of a dump is about: the last name in it.
+var grantee = regexp.MustCompile(` (?:TO|FROM) (?:GROUP )?("(?:[^"]|"")*"|[^" ]+?)(?: WITH GRANT OPTION)?(?: GRANTED BY .*)?$`)
+
+// sourceGrants picks from the source's dump the grants for roles that the
+// target has, one statement each, and names the roles that it lacks.
+func sourceGrants(source *pgtools.Archive, roles map[string]bool) (grants, absent []string) {
+	for _, e := range source.Entries {
+		if e.Desc != "ACL" && e.Desc != "DEFAULT ACL" {
+			continue
+		}
+		for _, sql := range splitStatements(e.Defn) {
+			m := grantee.FindStringSubmatch(sql)
+			if m == nil { // SET SESSION AUTHORIZATION: whoever granted it there
+				continue
+			}
+			role := m[1]
+			if q, ok := strings.CutPrefix(role, `"`); ok {
+				role = strings.ReplaceAll(strings.TrimSuffix(q, `"`), `""`, `"`)
+			}
+			if role == "PUBLIC" || roles[role] {
+				grants = append(grants, sql)
+			} else if !slices.Contains(absent, role) {
+				absent = append(absent, role)
+			}
+		}
+	}
+	return grants, absent
+}
+
+// splitStatements cuts where a semicolon stands outside of quotes. Grants have
+// no other quotes than those of names.
+func splitStatements(sql string) []string {
+	var out []string
+	quoted, from := false, 0
+	for i, c := range sql {
+		switch {
+		case c == '"':
+			quoted = !quoted
+		case c == ';' && !quoted:
+			out = append(out, strings.TrimSpace(sql[from:i]))
+			from = i + 1
+		}
+	}
+	return out
 }

@@ -3,6 +3,7 @@ package refresh_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -15,6 +16,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"golang.org/x/tools/txtar"
 
+	"github.com/neontwin/neontwin/internal/catalog"
 	"github.com/neontwin/neontwin/internal/pgtest"
 	"github.com/neontwin/neontwin/internal/refresh"
 	"github.com/neontwin/neontwin/internal/twin"
@@ -109,6 +111,12 @@ func readEngineSpec(t *testing.T, text string) engineSpec {
 			s.role = value
 		case "dropped_role":
 			s.roles = append(s.roles, value)
+		case "accept":
+			s.job.Accept = append(s.job.Accept, value)
+		case "grants":
+			s.job.Grants = refresh.Grants(value)
+		case "deep":
+			s.job.Deep = true
 		case "jobs":
 			n, err := strconv.Atoi(value)
 			if err != nil {
@@ -327,4 +335,12 @@ func withUser(t *testing.T, address, role, password string) string {
 	}
 	u.User = url.UserPassword(role, password)
 	return u.String()
+}
+
+// loseNotes loses the first write of one table's stream.
+func loseNotes(table string) func(catalog.Name, io.Writer) io.WriteCloser {
+	return func(name catalog.Name, w io.Writer) io.WriteCloser {
+		l := &loseRow{w: w.(io.WriteCloser), table: "notes", done: name.Name != table}
+		return l
+	}
 }

@@ -26,6 +26,10 @@ type Target struct {
 	Locate  func(ctx context.Context) (string, error)
 	Publish twin.Strategy
 	Adopt   bool
+	// Accept, SourceGrants and Deep are as in Job.
+	Accept       []string
+	SourceGrants bool
+	Deep         bool
 }
 
 // Fill carries out one run of the queue.
@@ -42,7 +46,12 @@ func (s *Service) Fill(ctx context.Context, run twin.Run, lease twin.Lease) (twi
 	if err != nil {
 		return twin.Report{}, locateFailure(ctx, err)
 	}
+	grants := GrantsNone
+	if target.SourceGrants {
+		grants = GrantsSource
+	}
 	return s.Sync(ctx, Job{
+		Accept: target.Accept, Grants: grants, Deep: target.Deep,
 		Source: source, Target: address, Mode: run.Spec.Mode, Publish: target.Publish, Adopt: target.Adopt,
 		Jobs: s.Jobs, Run: strconv.FormatInt(run.ID, 10), Commit: run.SHA, Exclusive: true,
 	}, lease)

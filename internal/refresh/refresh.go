@@ -11,7 +11,6 @@ import (
 	"io"
 	"log/slog"
 	"net/url"
-	"slices"
 	"strings"
 	"time"
 
@@ -32,15 +31,34 @@ type Job struct {
 	Publish        twin.Strategy
 	// Adopt allows a target that holds tables but not our mark.
 	Adopt bool
-	// Jobs is how many tables are copied at once; 0 chooses.
-	Jobs int
+	// Jobs is how many tables are copied at once; 0 chooses. MaxRate bounds the
+	// bytes a second that are read from the source; 0 is no bound.
+	Jobs    int
+	MaxRate int64
 	// Run and Commit are noted in the generation.
 	Run, Commit string
 	// Exclusive is set where nothing else of the service can hold the target.
 	Exclusive bool
+	// Accept are the ids of hazards that the operator has acknowledged: they
+	// don't refuse the run.
+	Accept []string
+	// Deep compares what is in the rows too, not only how many there are.
+	Deep bool
+	// Grants says where a first generation's grants come from.
+	Grants Grants
 	// Between, if set, is put into each table's stream. For tests.
 	Between func(table catalog.Name, w io.Writer) io.WriteCloser
 }
+
+// Grants says where a first generation's grants come from. Later ones take
+// over what the generation before has.
+type Grants string
+
+// The places that grants come from.
+const (
+	GrantsNone   Grants = ""       // nobody but the Twin's owner gets anything
+	GrantsSource Grants = "source" // the source's, for roles that the target has
+)
 
 // defaultJobs suits a small compute: two cores copy, two build.
 const defaultJobs = 4
@@ -85,6 +103,13 @@ type sync struct {
 	plan           *clone.Plan
 	hazards        []twin.Hazard
 	heritage       heritage
+	// missingRoles are those of policies that the target lacks; madeRoles were
+	// created for this run.
+	missingRoles, madeRoles []string
+	// newest is the newer server's major version, for a comparison.
+	newest int
+	// roles are the target's when the run began.
+	roles map[string]bool
 	// next is the database being loaded, once it exists.
 	next string
 	// cleared is set once the Twin itself has been touched: in place only.
@@ -121,7 +146,7 @@ func (r *Refresher) Plan(ctx context.Context, job Job) (*clone.Plan, error) {
 	if _, err := s.preflight(ctx); err != nil {
 		return nil, s.classify(ctx, err)
 	}
-	s.plan.Hazards = append(s.hazards, s.plan.Hazards...)
+	s.plan.Hazards = s.allHazards()
 	return s.plan, nil
 }
 
@@ -141,6 +166,9 @@ func (r *Refresher) begin(job Job, lease twin.Lease) (*sync, error) {
 	}
 	if job.Publish == "" {
 		job.Publish = twin.Swap
+	}
+	if err := checkAccept(job.Accept); err != nil {
+		return nil, err
 	}
 	if job.Publish != twin.Swap && job.Publish != twin.InPlace {
 		return nil, twin.Refuse(fmt.Sprintf("this version of neontwin can't publish by %s", job.Publish), "use publish: swap")
@@ -169,21 +197,11 @@ func (s *sync) run(ctx context.Context) (twin.Report, error) {
 	if err != nil {
 		return twin.Report{}, err
 	}
-	if refused := clone.Refusing(append(s.hazards, s.plan.Hazards...)); len(refused) > 0 {
-		return twin.Report{}, refusal(refused)
-	}
-	env, err := s.prepare(reading)
-	if err != nil {
-		return twin.Report{}, s.whyEnded(reading, err)
-	}
-	tables, verified, err := s.load(reading, env)
+	tables, verified, err := s.fill(ctx, reading)
 	if err != nil {
 		return twin.Report{}, err
 	}
 	snapshot := s.holder.Snapshot
-	if err := s.release(ctx); err != nil { // production is done with
-		return twin.Report{}, err
-	}
 	publishedAt, err := s.publish(ctx, snapshot)
 	if err != nil {
 		return twin.Report{}, err
@@ -191,7 +209,7 @@ func (s *sync) run(ctx context.Context) (twin.Report, error) {
 	return twin.Report{
 		Run: s.lease.Token(), Mode: s.Mode, Publish: s.Publish, Database: s.target.name,
 		SnapshotAt: snapshot.At, SnapshotLSN: snapshot.LSN, PublishedAt: publishedAt,
-		Tables: tables, Phases: s.track.Finish(), Hazards: slices.Concat([]twin.Hazard{}, s.hazards, s.plan.Hazards), Verified: verified,
+		Tables: tables, Phases: s.track.Finish(), Hazards: s.allHazards(), Verified: verified,
 	}, nil
 }
 
@@ -203,7 +221,7 @@ func (s *sync) load(reading context.Context, env clone.Env) ([]twin.TableReport,
 	if err != nil {
 		return nil, nil, s.whyEnded(held, err)
 	}
-	verified, err := s.plan.Verify(held, env)
+	verified, err := s.plan.Verify(held, env, s.Deep)
 	if err != nil {
 		return nil, nil, s.whyEnded(held, err)
 	}
@@ -256,6 +274,11 @@ func (s *sync) preflight(ctx context.Context) (context.Context, error) {
 			fmt.Sprintf("the database %s holds %d tables, views or sequences and was not made by neontwin", catalog.Ident(s.target.name), s.target.before.Relations),
 			"a sync would replace it: name another database, or allow it with --adopt (adopt: true for a target in the operator's file)")
 	}
+	return s.hold(ctx, standby)
+}
+
+// hold takes the snapshot and makes the plan.
+func (s *sync) hold(ctx context.Context, standby bool) (context.Context, error) {
 	holder, reading, err := pgcopy.Hold(ctx, s.Source, s.app, lockable, 30*time.Second)
 	if err != nil {
 		return nil, &sourceError{"take a snapshot of the source", err}
@@ -276,27 +299,31 @@ func (s *sync) makePlan(ctx context.Context, standby bool) error {
 	if s.schema, err = catalog.Read(ctx, conn); err != nil {
 		return &sourceError{"read the source's catalog", err}
 	}
-	extensions, err := s.target.extensions(ctx)
+	on, err := s.target.describe(ctx, s.Publish == twin.InPlace)
 	if err != nil {
 		return err
 	}
-	on := clone.Target{ServerVersion: s.target.server, Extensions: extensions}
+	s.roles = on.Roles
+	s.missingRoles = clone.MissingRoles(s.schema, on)
 	options := clone.Options{Mode: s.Mode, Jobs: s.Jobs, Standby: standby}
 	// One table that can't be read makes pg_dump fail as a whole, with a worse
 	// message than ours.
-	if refused := clone.Refusing(clone.Check(s.schema, on, options)); len(refused) > 0 {
+	if refused := clone.Refusing(clone.Accept(clone.Check(s.schema, on, options), s.Accept)); len(refused) > 0 {
 		return refusal(refused)
 	}
 	if s.tools, err = pgtools.Find(ctx, max(s.schema.ServerVersion, s.target.server)/10000, s.ToolsDir); err != nil {
 		return err
 	}
-	s.archive, err = s.tools.Dump(ctx, withApp(s.Source, s.app), pgtools.DumpOptions{Snapshot: s.holder.Snapshot.ID, ExcludeSchemas: []string{markSchema}})
+	s.archive, err = s.tools.Dump(ctx, withApp(s.Source, s.app), pgtools.DumpOptions{Snapshot: s.holder.Snapshot.ID, ExcludeSchemas: []string{markSchema}, ACL: s.firstGrants(), Encoding: dumpEncoding(s.schema.Database)})
 	if err != nil {
 		return err
 	}
 	s.plan, err = clone.New(s.schema, s.archive, on, options)
 	return err
 }
+
+// firstGrants reports whether the source's grants are wanted.
+func (s *sync) firstGrants() bool { return s.Grants == GrantsSource && !s.target.before.Exists }
 
 // lookAtSource identifies the source.
 func (s *sync) lookAtSource(ctx context.Context) (standby bool, err error) {
@@ -311,6 +338,9 @@ func (s *sync) lookAtSource(ctx context.Context) (standby bool, err error) {
 		Scan(&s.source.System, &s.source.Database, &standby, &s.public.exists, &s.public.comment)
 	if err == nil {
 		s.sourceSettings, err = settings(ctx, conn, s.source.Database, false)
+	}
+	if err == nil && s.Jobs <= 0 {
+		s.Jobs, err = chooseJobs(ctx, conn, s.target.conn)
 	}
 	if err != nil {
 		return false, &sourceError{"identify the source", err}
@@ -339,13 +369,20 @@ func (s *sync) prepare(ctx context.Context) (clone.Env, error) {
 		return clone.Env{}, err
 	}
 	s.hazards = append(s.hazards, stray...)
+	if err := s.makeRoles(ctx, s.missingRoles); err != nil {
+		return clone.Env{}, err
+	}
 	env := clone.Env{
-		Source: s.Source, App: s.app, Snapshot: s.holder.Snapshot.ID, Jobs: s.Jobs, Tracker: s.track, Between: s.Between,
+		Source: s.Source, App: s.app, Snapshot: s.holder.Snapshot.ID, Jobs: s.Jobs, MaxRate: s.MaxRate,
+		Tracker: s.track, Logger: s.log, Between: s.Between,
 	}
 	if s.Publish == twin.InPlace && s.target.before.Exists {
-		// The heritage must be read before the database is emptied.
-		if err := s.inherit(ctx); err != nil {
-			return env, err
+		// The heritage must be read before the database is emptied, which an
+		// earlier attempt of this run may have done.
+		if !s.cleared {
+			if err := s.inherit(ctx); err != nil {
+				return env, err
+			}
 		}
 		if err := s.lease.Check(ctx); err != nil {
 			return env, err
@@ -421,6 +458,9 @@ func (s *sync) publish(ctx context.Context, snapshot pgcopy.Snapshot) (time.Time
 		}
 	default:
 		s.heritage.database = s.sourceSettings
+		if s.firstGrants() {
+			s.heritage.objects, s.heritage.absent = sourceGrants(s.archive, s.roles)
+		}
 	}
 	hazards, err := s.target.pass(ctx, database, s.heritage)
 	if err != nil {
@@ -497,6 +537,9 @@ func (s *sync) cleanUp(ctx context.Context) {
 		return
 	}
 	err := s.target.remove(ctx, s.next)
+	if err == nil {
+		s.dropRoles(ctx)
+	}
 	if err != nil {
 		s.log.WarnContext(ctx, "the half-loaded generation stays until the next sync", slog.String("database", s.next), slog.Any("err", err))
 	}

@@ -323,7 +323,7 @@ func (t *target) create(ctx context.Context, token string, like catalog.Database
 	case "22023", "42809", "0A000", "42601":
 		if _, err = t.conn.Exec(ctx, create); err == nil {
 			hazards = append(hazards, twin.Hazard{
-				ID: "locale", Object: like.Collate,
+				ID: hazardLocale, Object: like.Collate,
 				Message: fmt.Sprintf("the target's server has no locale %s: the Twin sorts text as that server does", like.Collate),
 			})
 		}
