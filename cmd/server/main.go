@@ -10,6 +10,9 @@ import (
 	_ "time/tzdata" // schedules name time zones, and an image may hold none
 )
 
+// version is set when a release is built.
+var version = "dev"
+
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	// A second signal ends the process at once.

@@ -28,6 +28,8 @@ type environment struct {
 
 // commandLine is what the command takes. Everything else is in the environment.
 type commandLine struct {
+	Version kong.VersionFlag `help:"Print the version and end."`
+
 	Serve struct {
 		Role string `help:"Which part to run: web takes webhooks and serves pages, worker does the jobs, all is both and may bring its own database." enum:"web,worker,all" default:"all"`
 	} `cmd:"" help:"Run the service."`
@@ -55,7 +57,7 @@ func run(ctx context.Context, args []string, env environment) int {
 	exited := -1
 	parser, err := kong.New(&cl, kong.Name("server"), kong.Writers(env.stdout, env.stderr),
 		kong.Description("neontwin: keeps Neon Twins of production Postgres databases in sync with GitHub."),
-		kong.Exit(func(code int) { exited = code }))
+		kong.Vars{"version": version}, kong.Exit(func(code int) { exited = code }))
 	if err != nil {
 		fmt.Fprintln(env.stderr, "server:", err)
 		return exitFailed

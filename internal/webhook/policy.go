@@ -35,6 +35,18 @@ func (a Access) allows(fullName string) bool {
 	return slices.ContainsFunc(a.Repositories, func(r string) bool { return strings.EqualFold(r, fullName) })
 }
 
+// knows reports whether anything is open to a repository.
+func (p Policy) knows(fullName string) bool {
+	for _, all := range []map[string]Access{p.Sources, p.Targets} {
+		for _, access := range all {
+			if access.allows(fullName) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // fallback gives the Twin of a repository without a file.
 func (p Policy) fallback(fullName string) (twin.Spec, bool) {
 	if p.Default == nil || !strings.EqualFold(p.DefaultRepository, fullName) {

@@ -187,6 +187,13 @@ func (p *Processor) enforce(ctx context.Context, repo twin.Repository, requests 
 func (p *Processor) twins(ctx context.Context, ch Change) ([]twin.Spec, error) {
 	branch := ch.Branch()
 	if branch != ch.Repo.DefaultBranch {
+		// Most pushes are to such branches, and most repositories of an
+		// organization have no Twin: they must not use up GitHub's limits. On
+		// the default branch a file is read all the same, so that its author
+		// is told why it has no effect.
+		if !p.policy.knows(ch.Repo.FullName()) {
+			return nil, declined("no source or target is open to the repository")
+		}
 		head, err := p.github.BranchHead(ctx, ch.Repo, ch.Repo.DefaultBranch)
 		if err != nil {
 			return nil, err

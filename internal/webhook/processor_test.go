@@ -266,6 +266,14 @@ func TestProcessor(t *testing.T) {
 			`refused: the source "prod" is not open`,
 		},
 		{
+			"no policy, another branch", merged("feature"),
+			map[string]string{shaMain: "broken: [", shaMerge: file("prod", "shop-twin", both)},
+			nil,
+			webhook.Policy{},
+			nil,
+			`nothing: no source or target is open to the repository`,
+		},
+		{
 			"unmerged", delivery("pull_request", `{"action":"closed","number":3,"pull_request":{"number":3,"merged":false,"head":{"sha":"`+shaHead+`"},"base":{"ref":"main"}},`),
 			nil, nil, openPolicy(), nil, "nothing: the pull request was closed without being merged",
 		},
