@@ -26,6 +26,8 @@ const (
 
 // commandLine is what the command takes.
 type commandLine struct {
+	Version kong.VersionFlag `help:"Print the version and end."`
+
 	Sync syncCommand `cmd:"" help:"Make the Twin a fresh copy of the source and publish it."`
 	Plan planCommand `cmd:"" help:"Say what a sync would do, and change nothing."`
 
@@ -61,7 +63,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	exited := -1
 	parser, err := kong.New(&cl, kong.Name("twin"), kong.Writers(stdout, stderr),
 		kong.Description("Keep a copy of a production Postgres that developers may break."),
-		kong.Vars{"modes": joined(twin.Modes())}, kong.Exit(func(code int) { exited = code }))
+		kong.Vars{"version": version, "modes": joined(twin.Modes())}, kong.Exit(func(code int) { exited = code }))
 	if err != nil {
 		fmt.Fprintln(stderr, "twin:", err)
 		return exitFailed
