@@ -86,7 +86,10 @@ type tableState struct{ rows, bytes, nanos atomic.Int64 }
 // the run can't go on.
 func (p *Plan) Run(ctx context.Context, env Env) ([]twin.TableReport, error) {
 	env.Tracker.update(false, func(now *twin.Progress) {
-		now.TablesTotal, now.RowsTotal, now.BytesTotal, now.IndexesTotal = len(p.Steps), p.Rows(), p.Bytes(), p.Builds()
+		*now = twin.Progress{
+			Phase: now.Phase, PhaseStarted: now.PhaseStarted,
+			TablesTotal: len(p.Steps), RowsTotal: p.Rows(), BytesTotal: p.Bytes(), IndexesTotal: p.Builds(),
+		}
 	})
 	if env.Logger == nil {
 		env.Logger = slog.New(slog.DiscardHandler)
@@ -94,7 +97,7 @@ func (p *Plan) Run(ctx context.Context, env Env) ([]twin.TableReport, error) {
 	r := &run{Plan: p, env: env, rate: pgcopy.NewRate(env.MaxRate), tables: make([]tableState, len(p.Steps))}
 	r.targets.open = func() *session {
 		return &session{app: env.App, open: func(ctx context.Context) (*pgx.Conn, error) {
-			return pgcopy.Writer(ctx, env.Target, env.App, p.Session)
+			return pgcopy.Writer(ctx, env.Target, env.App, p.Session, memory(env.Jobs))
 		}}
 	}
 	defer r.targets.close()
@@ -224,6 +227,23 @@ func (r *run) settle(ctx context.Context, s *session) error {
 		return &Error{Object: "final commit", Err: err}
 	}
 	return nil
+}
+
+// memory gives each of a number of builders its share of what the target's
+// settings suggest that it has for such work: an eighth of the cache that it
+// believes in, or its shared buffers, or what it lets a single build have. No
+// share is above a gigabyte, where sorting gains little more. Builds are
+// parallel in themselves as far as there are workers for all builders.
+func memory(builders int) string {
+	return fmt.Sprintf(`SELECT pg_catalog.set_config('maintenance_work_mem', greatest(16384, least(1048576, kilobytes / %[1]d))::text, false),
+		pg_catalog.set_config('max_parallel_maintenance_workers', least(each, workers / %[1]d)::text, false)
+		FROM (SELECT greatest(max(setting::bigint) FILTER (WHERE name = 'effective_cache_size') * 8 / 8,
+				max(setting::bigint) FILTER (WHERE name = 'shared_buffers') * 8,
+				max(setting::bigint) FILTER (WHERE name = 'maintenance_work_mem')) AS kilobytes,
+			max(setting::bigint) FILTER (WHERE name = 'max_parallel_maintenance_workers') AS each,
+			max(setting::bigint) FILTER (WHERE name = 'max_parallel_workers') AS workers
+			FROM pg_catalog.pg_settings WHERE name IN ('effective_cache_size', 'shared_buffers', 'maintenance_work_mem',
+				'max_parallel_maintenance_workers', 'max_parallel_workers')) AS target;`, max(1, builders))
 }
 
 func analyze(table catalog.Name) Statement {
