@@ -273,6 +273,7 @@ func (s *Step) sum(deep bool) string {
 	}
 	return sql
 }
+
 func verifySchema(ctx context.Context, env Env) (objects int, diffs []string, err error) {
 	source, err := inventory(ctx, env.Source, env.App, env.Snapshot)
 	if err != nil {

@@ -120,9 +120,11 @@ func TestVerify(t *testing.T) {
 	}{
 		{"", "", true, true, []string{}},
 		// The same change, hashed and only counted.
-		{`update people set name = 'other' where id = 7; update moods set v = 'sad'; update prices set v = 1.00; update docs set v = '{"a":1}'; update names set v = 'a';
+		{
+			`update people set name = 'other' where id = 7; update moods set v = 'sad'; update prices set v = 1.00; update docs set v = '{"a":1}'; update names set v = 'a';
 			update floats set v = '-0'; update lists set v = '{X}'; update empties set v = null; update spans set v = '24:00:00'; select lo_put(4711, 0, 'O')`, "",
-			true, false, append(contents("docs", "empties", "floats", "lists", "moods", "names", "people", "prices", "spans"), "large objects differ in content")},
+			true, false, append(contents("docs", "empties", "floats", "lists", "moods", "names", "people", "prices", "spans"), "large objects differ in content"),
+		},
 		{"insert into none default values; select lo_create(4712)", "select lo_unlink(4712)", false, false, []string{
 			"table public.none has 3 rows in the snapshot and 4 in the copy", "there are 1 large objects in the snapshot and 2 in the copy",
 		}},
@@ -153,6 +155,7 @@ func TestVerify(t *testing.T) {
 		}
 	}
 	t.Run("nobody can be asked", func(t *testing.T) {
+		t.Parallel()
 		_, err := refresher(t).Verify(t.Context(), refresh.Job{Source: source, Target: withDatabase(t, target, "no_such_database")}, true)
 		if f := twin.AsFailure(err); err == nil || f.Code != twin.CodeTarget {
 			t.Errorf("got %+v", f)
