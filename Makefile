@@ -34,6 +34,10 @@ test/short: ## the tests that need no database
 test/race: setup ## every test, with the race detector
 	go test -race -timeout 10m ./...
 
+.PHONY: test/chaos
+test/chaos: setup ## a hundred syncs killed, cut or stopped at random moments; rounds=500 seed=7
+	NEONTWIN_CHAOS_ROUNDS=$(or $(rounds),100) NEONTWIN_SEED=$(seed) go test -count=1 -timeout 120m -run='^TestChaos$$' -v ./internal/refresh
+
 .PHONY: golden
 golden: setup ## rewrite the golden files; then read the diff
 	go test $$(grep -rl --include='*_test.go' 'flag.Bool("update"' . | xargs -n 1 dirname | sort -u) -update

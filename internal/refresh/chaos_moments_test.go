@@ -208,6 +208,7 @@ func endLock(t *testing.T, target, app string) {
 func TestLockLostWhileLoading(t *testing.T) {
 	t.Parallel()
 	load := func(t *testing.T, target string, job refresh.Job) (finish chan struct{}, result chan error) {
+		t.Helper()
 		between, reached, release := holding()
 		job.Between = between
 		result = make(chan error, 1)
@@ -220,6 +221,7 @@ func TestLockLostWhileLoading(t *testing.T) {
 		return release, result
 	}
 	held := func(t *testing.T, target string) bool {
+		t.Helper()
 		return scan[int](t, postgresOf(t, target), "select count(*) from pg_stat_activity join pg_locks l using (pid) where l.locktype = 'advisory' and application_name = 'neontwin/two'") == 1
 	}
 	t.Run("it is taken again", func(t *testing.T) {
@@ -281,7 +283,7 @@ func TestLockLostBeforePublishing(t *testing.T) {
 	source, target := chaosSource(t)
 	syncTwin(t, refresh.Job{Source: source, Target: target}, "one")
 	l := &lease{token: "two", check: func(context.Context) error {
-		endLock(t, target, "neontwin/two")
+		endLock(t, target, "neontwin/two") //nolint:contextcheck // the test's own
 		return nil
 	}}
 	_, err := refresher(t).Sync(t.Context(), refresh.Job{Source: source, Target: target}, l)
@@ -304,7 +306,7 @@ func TestLeaseLostBeforePublishing(t *testing.T) {
 		if lost.Swap(true) {
 			return fmt.Errorf("another worker came: %w", twin.ErrLeaseLost)
 		}
-		go func() {
+		go func() { //nolint:contextcheck // another worker's
 			_, err := refresher(t).Sync(t.Context(), refresh.Job{Source: source, Target: target, Exclusive: true, Between: between}, &lease{token: "successor"})
 			successor <- err
 		}()

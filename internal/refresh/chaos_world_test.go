@@ -240,6 +240,7 @@ type outage struct {
 }
 
 func newLookout(t *testing.T, address string) *lookout {
+	t.Helper()
 	l := &lookout{address: address}
 	ctx, stop := context.WithCancel(context.Background())
 	var running sync.WaitGroup
@@ -300,7 +301,7 @@ func (l *lookout) connection(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer conn.Close(context.Background())
+	defer conn.Close(context.WithoutCancel(ctx))
 	first := -1
 	for range 40 {
 		var gen, people, orders, events, indexes int

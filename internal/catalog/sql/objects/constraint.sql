@@ -1,7 +1,10 @@
 -- NOT NULL is a property of the column, also where it is a constraint (18).
--- Those of partitions that belong to their parent's are seen there.
+-- Those of partitions that belong to their parent's are seen there. Whether a
+-- CHECK that a table only inherits is valid may differ from its parent's, which
+-- no statement of a dump can say: the parent's is compared.
 SELECT r.ident || '.' || quote_ident(k.conname),
-  concat_ws(' ', pg_get_constraintdef(k.oid), CASE WHEN NOT k.convalidated THEN '[not validated]' END)
+  CASE WHEN k.contype = 'c' AND NOT k.conislocal THEN regexp_replace(pg_get_constraintdef(k.oid), ' NOT VALID$', '')
+  ELSE concat_ws(' ', pg_get_constraintdef(k.oid), CASE WHEN NOT k.convalidated THEN '[not validated]' END) END
 FROM pg_constraint k JOIN rel r ON r.oid = k.conrelid
 WHERE k.conparentid = 0 AND k.contype NOT IN ('n', 't')
 UNION ALL
