@@ -120,7 +120,7 @@ func TestUsage(t *testing.T) {
 		"no command":        {nil, nil, 0, []string{"sync", "plan"}},
 		"unknown command":   {[]string{"refresh"}, nil, 2, []string{"refresh", "--help"}},
 		"unknown flag":      {[]string{"sync", "--fast"}, nil, 2, []string{"--fast", "--help"}},
-		"all that is wrong": {[]string{"sync", "--jobs", "0"}, nil, 2, []string{"NEONTWIN_SOURCE_URL", "NEONTWIN_TARGET_URL", "--jobs"}},
+		"all that is wrong": {[]string{"sync", "--jobs", "65"}, nil, 2, []string{"NEONTWIN_SOURCE_URL", "NEONTWIN_TARGET_URL", "--jobs"}},
 		"plan as well":      {[]string{"plan"}, map[string]string{"NEONTWIN_SOURCE_URL": "postgres://a/b"}, 2, []string{"NEONTWIN_TARGET_URL"}},
 		"unknown mode":      {[]string{"sync", "--mode", "half"}, nil, 2, []string{"half", "schema_only"}},
 		"unknown strategy":  {[]string{"sync", "--publish", "hope"}, nil, 2, []string{"hope", "in_place"}},

@@ -36,17 +36,18 @@ type commandLine struct {
 
 // job are the flags that sync and plan share.
 type job struct {
-	Source  string   `help:"Address of the source, postgres://user:password@host:5432/database. Better given as NEONTWIN_SOURCE_URL: a command line can be read by everybody on the machine." placeholder:"URL"`
-	Target  string   `help:"Address of the Twin's database, which need not exist. Better given as NEONTWIN_TARGET_URL." placeholder:"URL"`
-	Mode    string   `help:"What the Twin holds (${modes})." default:"full" enum:"${modes}"`
-	Publish string   `help:"How the new generation takes its place: swap loads beside the Twin and renames; in_place rebuilds the Twin where it stands and leaves it broken until the end." default:"swap" enum:"swap,in_place"`
-	Adopt   bool     `help:"Allow a target that holds tables but was not made by neontwin. It is replaced."`
-	Jobs    int      `help:"How many tables are copied at once; as many indexes are built beside that." default:"4"`
-	Verify  string   `help:"What of the rows is compared before publishing: counts, or hash for their contents too." default:"counts" enum:"counts,hash"`
-	Accept  []string `help:"Acknowledge a hazard by the name that plan prints; it no longer refuses the sync. May be repeated." placeholder:"ID"`
-	Grants  string   `help:"Grants of the first generation: none, or source for those of the source's that are for roles of the target. Later ones keep the generation before's." default:"none" enum:"none,source"`
-	PgBin   string   `help:"Folder of pg_dump; empty looks for the newest one installed." placeholder:"DIR"`
-	JSON    bool     `name:"json" help:"Print one JSON document on standard output and nothing else there."`
+	Source  string         `help:"Address of the source, postgres://user:password@host:5432/database. Better given as NEONTWIN_SOURCE_URL: a command line can be read by everybody on the machine." placeholder:"URL"`
+	Target  string         `help:"Address of the Twin's database, which need not exist. Better given as NEONTWIN_TARGET_URL." placeholder:"URL"`
+	Mode    string         `help:"What the Twin holds (${modes})." default:"full" enum:"${modes}"`
+	Publish string         `help:"How the new generation takes its place: swap loads beside the Twin and renames; in_place rebuilds the Twin where it stands and leaves it broken until the end." default:"swap" enum:"swap,in_place"`
+	Adopt   bool           `help:"Allow a target that holds tables but was not made by neontwin. It is replaced."`
+	Jobs    int            `help:"How many tables are copied at once; as many indexes are built beside that. 0 chooses by cores and by the connections that both servers have left." default:"0"`
+	MaxRate bytesPerSecond `help:"Read no more than this from the source in a second, such as 50MB. Unbounded when absent." placeholder:"SIZE"`
+	Verify  string         `help:"What of the rows is compared before publishing: counts, or hash for their contents too." default:"counts" enum:"counts,hash"`
+	Accept  []string       `help:"Acknowledge a hazard by the name that plan prints; it no longer refuses the sync. May be repeated." placeholder:"ID"`
+	Grants  string         `help:"Grants of the first generation: none, or source for those of the source's that are for roles of the target. Later ones keep the generation before's." default:"none" enum:"none,source"`
+	PgBin   string         `help:"Folder of pg_dump; empty looks for the newest one installed." placeholder:"DIR"`
+	JSON    bool           `name:"json" help:"Print one JSON document on standard output and nothing else there."`
 }
 
 type syncCommand struct {
@@ -118,8 +119,8 @@ func (j job) check() error {
 	if j.Target == "" {
 		missing = append(missing, errors.New("no target: set NEONTWIN_TARGET_URL, or give --target"))
 	}
-	if j.Jobs < 1 || j.Jobs > 64 {
-		missing = append(missing, errors.New("--jobs must be 1 to 64"))
+	if j.Jobs < 0 || j.Jobs > 64 {
+		missing = append(missing, errors.New("--jobs must be 0 to 64"))
 	}
 	return errors.Join(missing...)
 }
@@ -127,7 +128,7 @@ func (j job) check() error {
 func (j job) toRefresh(token string) refresh.Job {
 	return refresh.Job{
 		Source: j.Source, Target: j.Target, Mode: twin.Mode(j.Mode), Publish: twin.Strategy(j.Publish),
-		Adopt: j.Adopt, Jobs: j.Jobs, Run: token, Accept: j.Accept, Deep: j.Verify == verifyHash, Grants: grants(j.Grants),
+		Adopt: j.Adopt, Jobs: j.Jobs, MaxRate: int64(j.MaxRate), Run: token, Accept: j.Accept, Deep: j.Verify == verifyHash, Grants: grants(j.Grants),
 	}
 }
 

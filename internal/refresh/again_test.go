@@ -20,10 +20,12 @@ func TestLoadingBeginsAgain(t *testing.T) {
 	for _, publish := range []twin.Strategy{twin.Swap, twin.InPlace} {
 		for name, hit := range map[string]func(t *testing.T, source, twinURL, token string){
 			"the snapshot is lost": func(t *testing.T, source, _, token string) {
+				t.Helper()
 				pgtest.Exec(t, source, `insert into t values (3);
 					select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'neontwin/`+token+`' and datname = current_database()`)
 			},
 			"the target forgets": func(t *testing.T, source, twinURL, token string) {
+				t.Helper()
 				database := twinURL
 				if publish == twin.Swap {
 					database = beside(t, twinURL, databaseOf(t, twinURL)+"__"+token)
