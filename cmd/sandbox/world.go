@@ -149,6 +149,10 @@ func (w *world) startGitHub(ctx context.Context, addr string) error {
 		_, err = w.github.Install("acme")
 	}
 	if err == nil {
+		// Whoever presses a button here, Re-run too.
+		err = w.github.SetRole(repository, "octocat", "write")
+	}
+	if err == nil {
 		_, err = w.github.Propose(repository)
 	}
 	if err != nil {

@@ -89,7 +89,7 @@ func (s *service) wire() error {
 	}
 	queue, err := jobs.New(jobs.Config{
 		Pool: s.pool, Logger: s.log,
-		Decider:         webhook.NewProcessor(app, policy(s.cfg), s.store, s.log),
+		Decider:         webhook.NewProcessor(app, policy(s.cfg), s.store, s.store, s.log),
 		Filler:          s.metrics.observe(refreshService(s.cfg, s.log)),
 		Reporter:        located{checks.New(app, s.cfg.PublicURL, s.log), branches(s.cfg)},
 		SyncConcurrency: s.cfg.SyncConcurrency, Drain: s.cfg.ShutdownDrain, LeaseTTL: s.cfg.LeaseTTL, ProgressEvery: s.cfg.ProgressEvery,
@@ -136,8 +136,10 @@ func refreshService(cfg config.Config, log *slog.Logger) *refresh.Service {
 		s.Sources[name] = source.URL.Reveal()
 	}
 	for name, target := range cfg.Targets {
-		s.Targets[name] = refresh.Target{Locate: locator(cfg, target, log), Publish: target.Publish, Adopt: target.Adopt,
-			Accept: target.Accept, SourceGrants: target.SourceGrants, Deep: target.VerifyHash}
+		s.Targets[name] = refresh.Target{
+			Locate: locator(cfg, target, log), Publish: target.Publish, Adopt: target.Adopt,
+			Accept: target.Accept, SourceGrants: target.SourceGrants, Deep: target.VerifyHash,
+		}
 	}
 	return s
 }

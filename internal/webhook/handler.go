@@ -162,6 +162,8 @@ func acts(ev github.Event) bool {
 		return ev.Action == "closed"
 	case "push":
 		return true
+	case "check_run", "check_suite":
+		return ev.Action == "rerequested"
 	}
 	return false
 }

@@ -28,6 +28,8 @@ type GitHub interface {
 	// Order says how one commit lies to another: after it (1), before it (-1) or
 	// neither (0).
 	Order(ctx context.Context, repo twin.Repository, one, other string) (int, error)
+	// MayWrite says whether a person may write to a repository.
+	MayWrite(ctx context.Context, repo twin.Repository, login string) (bool, error)
 }
 
 // Binder remembers which repository a name that the operator wrote stands for:
@@ -42,13 +44,14 @@ type Processor struct {
 	github GitHub
 	policy Policy
 	binder Binder
+	runs   Runs
 	log    *slog.Logger
 	now    func() time.Time
 }
 
 // NewProcessor makes a Processor.
-func NewProcessor(gh GitHub, policy Policy, binder Binder, log *slog.Logger) *Processor {
-	return &Processor{github: gh, policy: policy, binder: binder, log: log, now: time.Now}
+func NewProcessor(gh GitHub, policy Policy, binder Binder, runs Runs, log *slog.Logger) *Processor {
+	return &Processor{github: gh, policy: policy, binder: binder, runs: runs, log: log, now: time.Now}
 }
 
 // declinedError is the reason why nothing is done.
@@ -70,21 +73,14 @@ func (p *Processor) Decide(ctx context.Context, d twin.Delivery) (twin.Decision,
 	if err != nil {
 		return twin.Decision{Reason: "the event can't be read"}, nil //nolint:nilerr // trying again would change nothing
 	}
-	ch, reason := About(ev)
-	if reason != "" {
-		return twin.Decision{Reason: reason}, nil
-	}
-	if ch.At.IsZero() {
-		ch.At = d.ReceivedAt
-	}
-	dec, err := p.decide(ctx, ch)
+	dec, err := p.understand(ctx, ev, d)
 	var no *declinedError
 	var later *twin.LaterError
 	switch {
 	case errors.As(err, &no):
 		return twin.Decision{Reason: no.reason}, nil
 	case errors.Is(err, twin.ErrUnreachable):
-		p.log.WarnContext(ctx, "repository is out of reach", "delivery", d.GUID, "repo", ch.Repo.FullName(), "err", err)
+		p.log.WarnContext(ctx, "repository is out of reach", "delivery", d.GUID, "repo", ev.Repository.FullName(), "err", err)
 		return twin.Decision{Reason: "the App can't reach the repository any more"}, nil
 	case errors.Is(err, github.ErrNoCommit) && p.now().Sub(d.ReceivedAt) > commitGrace:
 		return twin.Decision{Reason: "GitHub does not show the commit"}, nil
@@ -94,6 +90,21 @@ func (p *Processor) Decide(ctx context.Context, d twin.Delivery) (twin.Decision,
 		return twin.Decision{}, fmt.Errorf("decide on delivery %s: %w", d.GUID, err)
 	}
 	return dec, nil
+}
+
+// understand tells a press on Re-run from a branch that was moved.
+func (p *Processor) understand(ctx context.Context, ev github.Event, d twin.Delivery) (twin.Decision, error) {
+	if ev.Name == "check_run" || ev.Name == "check_suite" {
+		return p.rerun(ctx, ev, d)
+	}
+	ch, reason := About(ev)
+	if reason != "" {
+		return twin.Decision{Reason: reason}, nil
+	}
+	if ch.At.IsZero() {
+		ch.At = d.ReceivedAt
+	}
+	return p.decide(ctx, ch)
 }
 
 // Order says how commit a lies to commit b: after it (1), before it (-1), or

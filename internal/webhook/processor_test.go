@@ -65,6 +65,13 @@ func newHub(t *testing.T) *hub {
 	mux.HandleFunc("GET /repos/acme/shop/branches/main", func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprintf(w, `{"commit":{"sha":%q}}`, shaMain)
 	})
+	mux.HandleFunc("GET /repos/acme/shop/collaborators/{login}/permission", func(w http.ResponseWriter, r *http.Request) {
+		permission := map[string]string{"writer": "write", "reader": "read"}[r.PathValue("login")]
+		if permission == "" {
+			w.WriteHeader(http.StatusNotFound)
+		}
+		fmt.Fprintf(w, `{"permission":%q}`, permission)
+	})
 	mux.HandleFunc("GET /repos/acme/shop/pulls/3/files", func(w http.ResponseWriter, _ *http.Request) {
 		var list []map[string]string
 		for _, p := range h.paths {
@@ -118,7 +125,7 @@ func openPolicy() webhook.Policy {
 	shop := webhook.Access{Repositories: []string{"other/repo", "Acme/Shop"}}
 	return webhook.Policy{
 		Sources: map[string]webhook.Access{"prod": shop, "secret": {Repositories: shop.Repositories, MustMask: true}, "foreign": {Repositories: []string{"b/c"}}},
-		Targets: map[string]webhook.Access{"shop-twin": shop, "nobody": {}},
+		Targets: map[string]webhook.Access{"shop-twin": shop, "other-twin": shop, "nobody": {}},
 	}
 }
 
@@ -312,11 +319,16 @@ func TestProcessor(t *testing.T) {
 
 func newProcessor(t *testing.T, h *hub, policy webhook.Policy, b webhook.Binder) *webhook.Processor {
 	t.Helper()
+	return newProcessorWith(t, h, policy, b, nil)
+}
+
+func newProcessorWith(t *testing.T, h *hub, policy webhook.Policy, b webhook.Binder, runs fakeRuns) *webhook.Processor {
+	t.Helper()
 	app, err := github.New(github.Config{AppID: 1, PrivateKey: appKey(), BaseURL: h.url, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return webhook.NewProcessor(app, policy, b, slog.New(slog.DiscardHandler))
+	return webhook.NewProcessor(app, policy, b, runs, slog.New(slog.DiscardHandler))
 }
 
 // TestProcessorAsksLittle holds that the files of a pull request are only asked
