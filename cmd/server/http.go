@@ -138,19 +138,17 @@ func (s *servers) publicAddr() string {
 
 func (s *servers) adminAddr() string { return s.adminListener.Addr().String() }
 
-// serve answers on all listeners. The channel gives the error of one that fails.
-func (s *servers) serve() <-chan error {
-	failed := make(chan error, 2)
+// serve answers on all listeners, and tells of one that fails.
+func (s *servers) serve(failed func(error)) {
 	start := func(server *http.Server, l net.Listener) {
 		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-			failed <- err
+			failed(err)
 		}
 	}
 	go start(s.admin, s.adminListener)
 	if s.public != nil {
 		go start(s.public, s.publicListener)
 	}
-	return failed
 }
 
 // stop lets requests end, for some seconds.

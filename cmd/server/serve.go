@@ -66,11 +66,7 @@ func serve(ctx context.Context, role config.Role, env environment) error {
 	if err := s.wire(); err != nil { //nolint:contextcheck // it sends nothing
 		return err
 	}
-	err = s.run(ctx)
-	if cause := context.Cause(ctx); errors.Is(cause, errDatabaseEnded) {
-		return cause
-	}
-	return err
+	return s.run(ctx)
 }
 
 // wire makes the parts and puts them together. It sends nothing.
@@ -156,7 +152,8 @@ func locator(cfg config.Config, target config.Target, log *slog.Logger) func(con
 	}
 }
 
-// run serves until ctx ends.
+// run serves until ctx ends, or a listener fails. Its error is what ended it,
+// unless it was told to stop.
 func (s *service) run(ctx context.Context) error {
 	servers, err := s.listen(ctx)
 	if err != nil {
@@ -164,12 +161,11 @@ func (s *service) run(ctx context.Context) error {
 	}
 	s.log.InfoContext(ctx, "neontwin is listening", slog.String("role", string(s.role)),
 		slog.String("addr", servers.publicAddr()), slog.String("admin", servers.adminAddr()))
-	failed := servers.serve()
+	ctx, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+	servers.serve(fail)
 	s.startQueue(ctx)
-	select {
-	case <-ctx.Done():
-	case err = <-failed:
-	}
+	<-ctx.Done()
 	s.log.InfoContext(ctx, "stopping: no new work is taken")
 	s.health.drain()
 	// Webhooks are still taken while jobs end: they are stored for whoever comes.
@@ -184,7 +180,10 @@ func (s *service) run(ctx context.Context) error {
 	<-lingered
 	servers.stop(ctx)
 	s.log.InfoContext(ctx, "stopped")
-	return err
+	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
+		return cause
+	}
+	return nil
 }
 
 // linger is how long webhooks are taken after /readyz has said no. A balancer
