@@ -35,6 +35,9 @@ func (t *target) clear(ctx context.Context, token string) error {
 	if err != nil {
 		return &targetError{"look at the Twin's database", err}
 	}
+	if err := dropTables(ctx, conn); err != nil {
+		return &targetError{"empty the Twin's database", err}
+	}
 	var b strings.Builder
 	for _, s := range schemas {
 		fmt.Fprintf(&b, "DROP SCHEMA IF EXISTS %s CASCADE;", s)
@@ -42,7 +45,7 @@ func (t *target) clear(ctx context.Context, token string) error {
 	for _, w := range wrappers {
 		fmt.Fprintf(&b, "DROP FOREIGN DATA WRAPPER IF EXISTS %s CASCADE;", w)
 	}
-	b.WriteString("SELECT pg_catalog.lo_unlink(oid) FROM pg_catalog.pg_largeobject_metadata; CREATE SCHEMA public;")
+	b.WriteString("CREATE SCHEMA public;")
 	// As a new database has it.
 	if t.server >= 150000 {
 		b.WriteString("ALTER SCHEMA public OWNER TO pg_database_owner; GRANT USAGE ON SCHEMA public TO PUBLIC;")
@@ -53,7 +56,34 @@ func (t *target) clear(ctx context.Context, token string) error {
 	if _, err := conn.PgConn().Exec(ctx, b.String()).ReadAll(); err != nil {
 		return &targetError{"empty the Twin's database", err}
 	}
+	// A thousand at a time: each one is locked until its transaction ends.
+	for n := 1; n > 0; {
+		err := conn.QueryRow(ctx, `SELECT count(pg_catalog.lo_unlink(oid)) FROM (SELECT oid FROM pg_catalog.pg_largeobject_metadata LIMIT 1000) o`).Scan(&n)
+		if err != nil {
+			return &targetError{"remove the Twin's large objects", err}
+		}
+	}
 	return nil
+}
+
+// dropTables drops all tables, some hundred to a transaction: what goes with a
+// table is locked until it ends, and dropping a schema of some thousands at
+// once overflows the server's lock table.
+func dropTables(ctx context.Context, conn *pgx.Conn) error {
+	for {
+		var tables []string
+		err := conn.QueryRow(ctx, `SELECT coalesce(pg_catalog.array_agg(name), '{}') FROM (
+			SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) AS name FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+			WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't' AND n.nspname NOT LIKE 'pg\_%' AND n.nspname <> 'information_schema'
+			AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
+			ORDER BY c.relispartition DESC LIMIT 300) t`).Scan(&tables)
+		if err != nil || len(tables) == 0 {
+			return err
+		}
+		if _, err := conn.Exec(ctx, "DROP TABLE "+strings.Join(tables, ", ")+" CASCADE"); err != nil {
+			return err
+		}
+	}
 }
 
 // settle ends a rebuild: the comment says live again.
