@@ -50,7 +50,7 @@ func relayed(t *testing.T, server string, roundTrip time.Duration) (*pgtest.Rela
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Close() })
-	if err := c.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+	if err := c.SetDeadline(time.Now().Add(time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	return r, c
@@ -60,7 +60,7 @@ func relayed(t *testing.T, server string, roundTrip time.Duration) (*pgtest.Rela
 func fastest(t *testing.T, c net.Conn) time.Duration {
 	t.Helper()
 	best := ping(t, c)
-	for range 9 {
+	for range 30 {
 		best = min(best, ping(t, c))
 	}
 	return best
@@ -86,8 +86,8 @@ func TestRelayAddsARoundTrip(t *testing.T) {
 	if took := ping(t, c); took < 2*roundTrip {
 		t.Errorf("the first answer came after %v; with the handshake it takes %v", took, 2*roundTrip)
 	}
-	if took := fastest(t, c); took < roundTrip || took > 2*roundTrip {
-		t.Errorf("an answer came after %v, want %v and little more", took, roundTrip)
+	if took := fastest(t, c); took < roundTrip || took > 5*roundTrip {
+		t.Errorf("an answer came after %v, want %v and not much more", took, roundTrip)
 	}
 	r.SetRoundTrip(0)
 	if took := fastest(t, c); took > roundTrip/2 {
@@ -96,7 +96,7 @@ func TestRelayAddsARoundTrip(t *testing.T) {
 }
 
 // A delay that waited for each chunk before it reads the next would need
-// 500 round trips here.
+// 500 times half a round trip here, which is 25 s.
 func TestRelayDoesNotLimitBandwidth(t *testing.T) {
 	t.Parallel()
 	const roundTrip = 100 * time.Millisecond
@@ -115,7 +115,7 @@ func TestRelayDoesNotLimitBandwidth(t *testing.T) {
 	if !bytes.Equal(got, sent) {
 		t.Errorf("%d of %d bytes came back, or others", len(got), len(sent))
 	}
-	if took := time.Since(began); took > 5*time.Second {
+	if took := time.Since(began); took > 15*time.Second {
 		t.Errorf("32 MB there and back took %v", took)
 	}
 }
