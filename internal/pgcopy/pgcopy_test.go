@@ -286,3 +286,28 @@ func scan[T any](t *testing.T, conn *pgx.Conn, sql string) T {
 	}
 	return v
 }
+
+// A field of any size passes in pieces: no connection holds a row whole.
+func TestCopyOfALargeFieldIsFlat(t *testing.T) {
+	t.Parallel()
+	source, target := pgtest.URL(t), pgtest.URL(t)
+	const size = 30_000_000
+	pgtest.Exec(t, source, fmt.Sprintf("create table t as select repeat('x', %d) v", size))
+	pgtest.Exec(t, target, "create table t (v text)")
+	from, err := pgcopy.Reader(t.Context(), source, "neontwin/test", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer from.Close(context.Background())
+	largest := 0
+	moved, err := pgcopy.Copy(t.Context(), from.PgConn(), pgtest.Connect(t, target).PgConn(), pgcopy.Stream{
+		From: "copy public.t to stdout", To: "copy t from stdin",
+		Moved: func(n int) { largest = max(largest, n) },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if moved.Rows != 1 || moved.Bytes != size+1 || largest > 64<<10 {
+		t.Errorf("moved %+v in pieces of up to %d bytes", moved, largest)
+	}
+}
