@@ -386,13 +386,14 @@ func TestTwoAtTheSameMoment(t *testing.T) {
 }
 
 // A snapshot whose holder is gone is not trusted, also when all has been read:
-// without the locks, a table that is emptied looks empty to it.
+// without the locks, a table that is emptied looks empty to it. What was read
+// is thrown away, and read again under a new one.
 func TestSnapshotLostAtTheEnd(t *testing.T) {
 	t.Parallel()
 	source, target := chaosSource(t)
 	syncTwin(t, refresh.Job{Source: source, Target: target}, "one")
 	var tables atomic.Int64
-	_, err := refresher(t).Sync(t.Context(), refresh.Job{Source: source, Target: target, Between: func(_ catalog.Name, w io.Writer) io.WriteCloser {
+	report, err := refresher(t).Sync(t.Context(), refresh.Job{Source: source, Target: target, Between: func(_ catalog.Name, w io.Writer) io.WriteCloser {
 		if tables.Add(1) == 1 {
 			// Only the holder has been idle in a transaction for all this time.
 			conn, err := pgx.Connect(context.Background(), source)
@@ -408,8 +409,9 @@ func TestSnapshotLostAtTheEnd(t *testing.T) {
 		}
 		return w.(io.WriteCloser)
 	}}, &lease{token: "two"})
-	if f := twin.AsFailure(err); err == nil || f.Code != twin.CodeSource || !f.Retry {
-		t.Errorf("got %v", err)
+	if err != nil || len(report.Hazards) != 1 || report.Hazards[0].ID != refresh.HazardStartedAgain {
+		t.Fatalf("got %+v, %v", report.Hazards, err)
 	}
-	only(t, target, "one")
+	only(t, target, "two")
+	judge(t, source, target)
 }

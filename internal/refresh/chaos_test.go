@@ -299,8 +299,9 @@ func (c *chaos) round(i int, f fault) {
 		c.served(c.gen)
 	}
 	if f.outage {
-		c.await(20*time.Second, c.look.sees)
+		c.await(20*time.Second, func() bool { return reachable(c.targetURL) })
 	}
+	c.await(20*time.Second, func() bool { return reachable(c.sourceURL) })
 	c.unharmed(f, p)
 	if f.clean {
 		c.noStrays(0)

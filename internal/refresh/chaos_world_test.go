@@ -282,11 +282,11 @@ func (l *lookout) report() ([]string, []outage) {
 	return wrong, outages
 }
 
-// sees reports whether the Twin can be looked at now.
-func (l *lookout) sees() bool {
+// reachable reports whether a database can be used now.
+func reachable(address string) bool {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	conn, err := pgx.Connect(ctx, l.address)
+	conn, err := pgx.Connect(ctx, address)
 	if err != nil {
 		return false
 	}
