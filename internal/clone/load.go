@@ -140,7 +140,7 @@ func (r *run) copyOne(ctx context.Context, source, target *session, at int, part
 	step := &r.Steps[at]
 	began := time.Now()
 	stream := r.stream(ctx, step, part)
-	stream.To = note(key) + stream.To
+	stream.To = r.note(key) + stream.To
 	var moved pgcopy.Moved
 	err := r.transfer(ctx, step.Table.String(), source, target, func(from, to *pgx.Conn, n int) (int64, error) {
 		// What a try before this one sent stands, if it turns out to have landed.
@@ -170,7 +170,7 @@ func (r *run) copyMany(ctx context.Context, source, target *session, l load) err
 	var moved []pgcopy.Moved
 	what := fmt.Sprintf("%s and %d other tables", r.Steps[l.unit.steps[0]].Table, len(streams)-1)
 	err := r.transfer(ctx, what, source, target, func(from, to *pgx.Conn, n int) (bytes int64, err error) {
-		sent, err := pgcopy.CopyMany(ctx, from.PgConn(), to.PgConn(), note(l.key), streams)
+		sent, err := pgcopy.CopyMany(ctx, from.PgConn(), to.PgConn(), r.note(l.key), streams)
 		for _, m := range sent {
 			bytes += m.Bytes
 		}

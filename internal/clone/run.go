@@ -125,7 +125,7 @@ func (r *run) schema(ctx context.Context, s *session) error {
 		if err != nil {
 			return err
 		}
-		return exec(ctx, conn, openLedger)
+		return exec(ctx, conn, r.openLedger())
 	})
 	if err != nil {
 		return &Error{Object: "connection to the target", Err: err}

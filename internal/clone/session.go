@@ -136,14 +136,17 @@ func pause(ctx context.Context, d time.Duration) error {
 // The ledger is a table in the generation that is loaded. Whatever a run does
 // there it notes in the same transaction, under a key of its own: when a
 // connection is lost in a commit, the note says whether it was done. The note
-// comes first, so that two attempts at the same thing can't both succeed.
-const (
-	openLedger = `CREATE SCHEMA IF NOT EXISTS neontwin; CREATE TABLE IF NOT EXISTS neontwin.ledger (done text PRIMARY KEY);`
-	dropLedger = `DROP SCHEMA IF EXISTS neontwin CASCADE;`
-)
+// comes first, so that two attempts at the same thing can't both succeed. And
+// it takes the notes of one run only: where a Twin is rebuilt in place, one
+// that was replaced without knowing it does nothing more to its successor's.
+const dropLedger = `DROP SCHEMA IF EXISTS neontwin CASCADE;`
 
-func note(key string) string {
-	return "INSERT INTO neontwin.ledger VALUES (" + pgcopy.Literal(key) + ");\n"
+func (r *run) openLedger() string {
+	return "CREATE SCHEMA IF NOT EXISTS neontwin; CREATE TABLE IF NOT EXISTS neontwin.ledger (done text PRIMARY KEY, run text NOT NULL CHECK (run = " + pgcopy.Literal(r.env.App) + "));"
+}
+
+func (r *run) note(key string) string {
+	return "INSERT INTO neontwin.ledger VALUES (" + pgcopy.Literal(key) + ", " + pgcopy.Literal(r.env.App) + ");\n"
 }
 
 // noted reports whether a note was refused because it stands already.
@@ -159,7 +162,7 @@ func (r *run) once(ctx context.Context, s *session, key, what, sql string) error
 		if err != nil {
 			return err
 		}
-		err = exec(ctx, conn, note(key)+sql)
+		err = exec(ctx, conn, r.note(key)+sql)
 		if n > 1 && noted(err) {
 			return nil
 		}

@@ -268,6 +268,64 @@ func TestLockLostWhileLoading(t *testing.T) {
 	})
 }
 
+// A sync that was replaced without knowing it tries its lost transfers again,
+// beside its successor. None of its rows may get into the successor's.
+func TestLateRowsStayOut(t *testing.T) {
+	t.Parallel()
+	for _, publish := range []twin.Strategy{twin.Swap, twin.InPlace} {
+		t.Run(string(publish), func(t *testing.T) {
+			t.Parallel()
+			source, target := smallSource(t)
+			syncTwin(t, refresh.Job{Source: source, Target: target, Publish: publish}, "one")
+			start := func(token string) (release chan struct{}, result chan error) {
+				between, reached, release := holding()
+				result = make(chan error, 1)
+				go func() {
+					_, err := refresher(t).Sync(t.Context(), refresh.Job{Source: source, Target: target, Publish: publish, Exclusive: true, Between: between}, &lease{token: token})
+					result <- err
+				}()
+				<-reached
+				return release, result
+			}
+			releaseLate, late := start("late")
+			pgtest.Exec(t, source, "insert into people (name) values ('only the successor knows'); delete from notes where person < 50")
+			releaseNext, next := start("successor")
+			close(releaseLate)
+			if err := <-late; err == nil {
+				t.Error("the late worker published")
+			}
+			close(releaseNext)
+			if err := <-next; err != nil {
+				t.Errorf("the successor: %v", err)
+			}
+			only(t, target, "successor")
+			judge(t, source, target)
+		})
+	}
+}
+
+// The same, at the moment when the successor has emptied the Twin and copied
+// nothing yet: the late worker must not be the first to write.
+func TestLateRowsMeetAnotherLedger(t *testing.T) {
+	t.Parallel()
+	source, target := smallSource(t)
+	syncTwin(t, refresh.Job{Source: source, Target: target, Publish: twin.InPlace}, "one")
+	var once atomic.Bool
+	_, err := refresher(t).Sync(t.Context(), refresh.Job{Source: source, Target: target, Publish: twin.InPlace, Between: func(_ catalog.Name, w io.Writer) io.WriteCloser {
+		if !once.Swap(true) {
+			pgtest.Exec(t, target, `select pg_terminate_backend(pid, 5000) from pg_stat_activity where datname = current_database() and application_name = 'neontwin/late';
+				truncate people, notes; drop schema neontwin cascade; create schema neontwin; create table neontwin.ledger (done text primary key, run text not null check (run = 'neontwin/successor'))`)
+		}
+		return w.(io.WriteCloser)
+	}}, &lease{token: "late"})
+	if f := twin.AsFailure(err); err == nil || !f.Changed {
+		t.Errorf("got %v", err)
+	}
+	if n := scan[int](t, target, "select (select count(*) from people) + (select count(*) from notes)"); n != 0 {
+		t.Errorf("%d rows came in", n)
+	}
+}
+
 // chaosSource is smallSource on a server of its own: its sessions are counted.
 func chaosSource(t *testing.T) (source, target string) {
 	t.Helper()
