@@ -31,9 +31,11 @@ func (r *run) setSequences(ctx context.Context, s *session) error {
 	if len(r.Sequences) == 0 {
 		return nil
 	}
-	var at map[uint32]position
+	var at map[catalog.Name]position
 	err := r.again(ctx, "sequences", func(int) (err error) {
-		at, err = r.sourcePositions(ctx, r.env)
+		if at, err = positionsAt(ctx, r.env.Source, r.env.App, r.Sequences); err != nil {
+			err = &Error{Object: "sequences", Source: true, Err: err}
+		}
 		return err
 	})
 	if err != nil {
@@ -45,7 +47,7 @@ func (r *run) setSequences(ctx context.Context, s *session) error {
 	}
 	var sets []string
 	for _, q := range r.Sequences {
-		pos, known := at[q.OID]
+		pos, known := at[q.Name]
 		if value, filled := far[q.OID]; filled && (!known || behind(pos, value, q.Increment)) {
 			pos, known = position{value, true}, true
 		}
@@ -70,37 +72,42 @@ func behind(pos position, far, increment int64) bool {
 	return pos.value < far || pos.value == far && !pos.called
 }
 
-// sourcePositions reads the sequences that the role may read. It asks the
-// sequences themselves: functions answer NULL for more than one reason.
-func (p *Plan) sourcePositions(ctx context.Context, env Env) (map[uint32]position, error) {
-	var queries []string
-	for _, q := range p.Sequences {
-		if q.Readable {
-			queries = append(queries, fmt.Sprintf("SELECT %d::oid, last_value, is_called FROM %s", q.OID, q.Name.SQL()))
-		}
+// positionsAt reads where those sequences stand, on a server, that its role may
+// read.
+func positionsAt(ctx context.Context, url, app string, sequences []catalog.Sequence) (map[catalog.Name]position, error) {
+	readable := slices.DeleteFunc(slices.Clone(sequences), func(q catalog.Sequence) bool { return !q.Readable })
+	if len(readable) == 0 {
+		return nil, nil
 	}
-	at := make(map[uint32]position, len(queries))
-	if len(queries) == 0 {
-		return at, nil
-	}
-	conn, err := pgcopy.Reader(ctx, env.Source, env.App, "")
+	conn, err := pgcopy.Reader(ctx, url, app, "")
 	if err != nil {
-		return nil, &Error{Object: "connection to the source", Source: true, Err: err}
+		return nil, err
 	}
 	defer closeConn(conn)
-	for batch := range slices.Chunk(queries, perQuery) {
-		rows, err := conn.Query(ctx, strings.Join(batch, " UNION ALL "))
-		if err != nil {
-			return nil, &Error{Object: "sequences", Source: true, Err: err}
+	return positions(ctx, conn, readable)
+}
+
+// positions asks the sequences themselves: functions answer NULL for more than
+// one reason.
+func positions(ctx context.Context, conn *pgx.Conn, sequences []catalog.Sequence) (map[catalog.Name]position, error) {
+	at := make(map[catalog.Name]position, len(sequences))
+	for batch := range slices.Chunk(sequences, perQuery) {
+		queries := make([]string, len(batch))
+		for i, q := range batch {
+			queries[i] = fmt.Sprintf("SELECT %d, last_value, is_called FROM %s", i, q.Name.SQL())
 		}
-		var oid uint32
+		rows, err := conn.Query(ctx, strings.Join(queries, " UNION ALL "))
+		if err != nil {
+			return nil, err
+		}
+		var i int
 		var pos position
-		_, err = pgx.ForEachRow(rows, []any{&oid, &pos.value, &pos.called}, func() error {
-			at[oid] = pos
+		_, err = pgx.ForEachRow(rows, []any{&i, &pos.value, &pos.called}, func() error {
+			at[batch[i].Name] = pos
 			return nil
 		})
 		if err != nil {
-			return nil, &Error{Object: "sequences", Source: true, Err: err}
+			return nil, err
 		}
 	}
 	return at, nil
@@ -110,13 +117,7 @@ func (p *Plan) sourcePositions(ctx context.Context, env Env) (map[uint32]positio
 // last of them on the target, in the sequence's own direction.
 func (r *run) columnPositions(ctx context.Context, s *session) (map[uint32]int64, error) {
 	far := make(map[uint32]int64)
-	owned := make([]catalog.Sequence, 0, len(r.Sequences))
-	for _, q := range r.Sequences {
-		if q.OwnerColumn != "" {
-			owned = append(owned, q)
-		}
-	}
-	for batch := range slices.Chunk(owned, perQuery) {
+	for batch := range slices.Chunk(r.owned(), perQuery) {
 		err := r.again(ctx, "sequences", func(int) error {
 			conn, err := s.get(ctx)
 			if err != nil {
@@ -129,6 +130,17 @@ func (r *run) columnPositions(ctx context.Context, s *session) (map[uint32]int64
 		}
 	}
 	return far, nil
+}
+
+// owned are the sequences that belong to a column.
+func (p *Plan) owned() []catalog.Sequence {
+	all := make([]catalog.Sequence, 0, len(p.Sequences))
+	for _, q := range p.Sequences {
+		if q.OwnerColumn != "" {
+			all = append(all, q)
+		}
+	}
+	return all
 }
 
 // farthestOfMany is farthest for several sequences, with one statement if all
