@@ -235,7 +235,7 @@ const inPlaceTitle = "in place, kill -9"
 // NEONTWIN_CHAOS_ROUNDS says how many, NEONTWIN_SEED which ones.
 func TestChaos(t *testing.T) {
 	t.Parallel()
-	rounds, limit := 10, 45*time.Second
+	rounds, limit := 10, 35*time.Second
 	if n, err := strconv.Atoi(os.Getenv("NEONTWIN_CHAOS_ROUNDS")); err == nil {
 		rounds, limit = n, 24*time.Hour
 	}
