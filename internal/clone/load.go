@@ -294,7 +294,7 @@ type build struct {
 // and then comes the rest; of smaller ones all is made in one message.
 func (r *run) build(u *unit) {
 	step := &r.Steps[u.steps[0]]
-	if len(u.steps) > 1 || step.Bytes < minSplitKey || len(step.Indexes) == 0 {
+	if len(u.steps) > 1 || step.Bytes < minSideBySide || len(step.Indexes) == 0 {
 		var all []Statement
 		for _, at := range u.steps {
 			all = slices.Concat(all, r.Steps[at].Indexes)

@@ -106,9 +106,9 @@ type Options struct {
 const (
 	// minPart is the size below which splitting a table doesn't pay.
 	minPart = 64 << 20
-	// minSplitKey is the size from which the index of a key is worth building
-	// beside a table's other indexes. Below it, all is made in one message.
-	minSplitKey = 32 << 20
+	// minSideBySide is the size from which the indexes of a table are worth a
+	// worker each. Below it, all of them are made in one message.
+	minSideBySide = 32 << 20
 	// maxSmall is the size up to which tables travel many to a message.
 	maxSmall = 256 << 10
 	// tidRangeScan is the first version that finds a range of pages without
@@ -148,14 +148,7 @@ func New(s *catalog.Schema, a *pgtools.Archive, target Target, o Options) (*Plan
 		case e.Desc == "INDEX":
 			step.Indexes = append(step.Indexes, statement(e))
 		default:
-			index, key, ok := splitKey(e)
-			if ok && step.Bytes >= minSplitKey {
-				// Before the others: it is often the longest.
-				step.Indexes = slices.Insert(step.Indexes, 0, index)
-			} else {
-				key = statement(e)
-			}
-			step.Keys = append(step.Keys, key)
+			step.Keys = append(step.Keys, statement(e))
 		}
 	}
 	p.Parents = append(p.Parents, statements(stages[pgtools.Attach])...)

@@ -233,10 +233,11 @@ func (r *run) settle(ctx context.Context, s *session) error {
 // settings suggest that it has for such work: an eighth of the cache that it
 // believes in, or its shared buffers, or what it lets a single build have. No
 // share is above a gigabyte, where sorting gains little more. Builds are
-// parallel in themselves as far as there are workers for all builders.
+// parallel in themselves as far as there are workers for all builders, who
+// work themselves too: more of them only take turns on the same cores.
 func memory(builders int) string {
 	return fmt.Sprintf(`SELECT pg_catalog.set_config('maintenance_work_mem', greatest(16384, least(1048576, kilobytes / %[1]d))::text, false),
-		pg_catalog.set_config('max_parallel_maintenance_workers', least(each, workers / %[1]d)::text, false)
+		pg_catalog.set_config('max_parallel_maintenance_workers', least(each, greatest(0, workers / %[1]d - 1))::text, false)
 		FROM (SELECT greatest(max(setting::bigint) FILTER (WHERE name = 'effective_cache_size') * 8 / 8,
 				max(setting::bigint) FILTER (WHERE name = 'shared_buffers') * 8,
 				max(setting::bigint) FILTER (WHERE name = 'maintenance_work_mem')) AS kilobytes,

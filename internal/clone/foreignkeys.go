@@ -1,50 +1,12 @@
 package clone
 
 import (
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/neontwin/neontwin/internal/catalog"
 	"github.com/neontwin/neontwin/internal/pgtools"
 )
-
-const (
-	identPattern = `(?:"(?:[^"]|"")+"|[a-z_][a-z0-9_]*)`
-	listPattern  = identPattern + `(?:, ` + identPattern + `)*`
-)
-
-// keyPattern matches the definition of a primary key or unique constraint as
-// pg_dump writes it, and nothing that an index by itself could not be: no
-// WITHOUT OVERLAPS, no parentheses among the storage parameters.
-var keyPattern = regexp.MustCompile(`^ALTER TABLE ONLY (` + identPattern + `\.` + identPattern + `)\n` +
-	`    ADD CONSTRAINT (` + identPattern + `) (PRIMARY KEY|UNIQUE)( NULLS NOT DISTINCT)? \((` + listPattern + `)\)` +
-	`( INCLUDE \(` + listPattern + `\))?( WITH \([^()]*\))?( DEFERRABLE(?: INITIALLY DEFERRED)?)?;\n`)
-
-// splitKey makes two statements of a key: its index, which can be built beside
-// the table's other indexes, and the constraint that takes the index over. ok
-// is false for a definition that isn't understood in full; it is then used as
-// it is. A dump names no operator classes or sort order in a key: the index
-// has the default ones in either case.
-func splitKey(e pgtools.Entry) (index, key Statement, ok bool) {
-	m := keyPattern.FindStringSubmatch(e.Defn)
-	if e.Desc != "CONSTRAINT" || m == nil {
-		return Statement{}, Statement{}, false
-	}
-	table, name, kind, nulls, columns, include, with, deferrable := m[1], m[2], m[3], m[4], m[5], m[6], m[7], m[8]
-	whole := statement(e)
-	index = Statement{
-		What: whole.What,
-		SQL:  "CREATE UNIQUE INDEX " + name + " ON " + table + " USING btree (" + columns + ")" + include + nulls + with + ";\n",
-	}
-	key = Statement{
-		What: whole.What,
-		// What follows in the definition marks the index, which must be the
-		// constraint's by then.
-		SQL: "ALTER TABLE ONLY " + table + " ADD CONSTRAINT " + name + " " + kind + " USING INDEX " + name + deferrable + ";\n" + e.Defn[len(m[0]):],
-	}
-	return index, key, true
-}
 
 // relations are a plan's foreign keys, by what is done when. See Plan.
 type relations struct {
