@@ -26,6 +26,10 @@ sandbox: setup ## the whole product on this machine, with a Merge button
 test: setup ## every test, on private PostgreSQL servers
 	go test -timeout 5m ./...
 
+.PHONY: test/long
+test/long: setup ## every test, those that take long too
+	NEONTWIN_TEST_LONG=1 go test -timeout 30m ./...
+
 .PHONY: test/short
 test/short: ## the tests that need no database
 	go test -short -timeout 1m ./...

@@ -29,6 +29,7 @@ func TestParse(t *testing.T) {
 // makes a copy that the judge accepts, ours also over the relay and watched.
 func TestMeasurement(t *testing.T) {
 	t.Parallel()
+	pgtest.Long(t)
 	b := opened(t)
 	database, err := b.database(t.Context(), "shop", shopSQL)
 	if err != nil {
@@ -70,6 +71,7 @@ func TestMeasurement(t *testing.T) {
 // A database that is there already is not made again; one of another version is dropped.
 func TestDatabaseIsKept(t *testing.T) {
 	t.Parallel()
+	pgtest.Long(t)
 	b := opened(t)
 	one, err := b.database(t.Context(), "small", smallSQL)
 	if err != nil {

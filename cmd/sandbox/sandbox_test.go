@@ -13,6 +13,7 @@ func TestMain(m *testing.M) { pgtest.Main(m) }
 // TestOnce is the whole product: a merge, a webhook, a copy, a green check,
 // and a Twin that is what production is.
 func TestOnce(t *testing.T) {
+	pgtest.Long(t) // CI runs the command itself
 	t.Parallel()
 	needed(t)
 	var out, errs bytes.Buffer

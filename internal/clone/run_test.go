@@ -261,6 +261,7 @@ func (l *loseOne) Close() error { return l.w.Close() }
 
 func TestMaxRate(t *testing.T) {
 	t.Parallel()
+	pgtest.Long(t)
 	source, target := pgtest.URL(t), pgtest.URL(t)
 	pgtest.Exec(t, source, "create table t as select repeat('x', 1000) from generate_series(1, 2000); analyze")
 	e := env(source, target)

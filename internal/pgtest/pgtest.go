@@ -107,6 +107,18 @@ func Cluster(t testing.TB, settings map[string]string) *pglocal.Cluster {
 	return c
 }
 
+// Long skips a test that takes long, unless everything is asked for: make test
+// answers within minutes, make test/long tells the rest.
+func Long(t testing.TB) {
+	t.Helper()
+	if !Everything() {
+		t.Skip("takes long: make test/long runs it")
+	}
+}
+
+// Everything reports whether time doesn't matter.
+func Everything() bool { return os.Getenv("NEONTWIN_TEST_LONG") != "" }
+
 // Dir makes a folder for a cluster; see pglocal.Scratch.
 func Dir() (string, error) { return pglocal.Scratch("neontwin-test-") }
 

@@ -272,6 +272,7 @@ func TestLockLostWhileLoading(t *testing.T) {
 // beside its successor. None of its rows may get into the successor's.
 func TestLateRowsStayOut(t *testing.T) {
 	t.Parallel()
+	pgtest.Long(t)
 	for _, publish := range []twin.Strategy{twin.Swap, twin.InPlace} {
 		t.Run(string(publish), func(t *testing.T) {
 			t.Parallel()
@@ -386,6 +387,7 @@ func TestLeaseLostBeforePublishing(t *testing.T) {
 // successor ends the one with the lock; a person's sync is never ended.
 func TestTakeOverFromAFrozenSession(t *testing.T) {
 	t.Parallel()
+	pgtest.Long(t)
 	for _, publish := range []twin.Strategy{twin.Swap, twin.InPlace} {
 		t.Run(string(publish), func(t *testing.T) {
 			t.Parallel()

@@ -235,7 +235,10 @@ const inPlaceTitle = "in place, kill -9"
 // NEONTWIN_CHAOS_ROUNDS says how many, NEONTWIN_SEED which ones.
 func TestChaos(t *testing.T) {
 	t.Parallel()
-	rounds, limit := 10, 35*time.Second
+	rounds, limit := 10, 12*time.Second
+	if pgtest.Everything() {
+		limit = time.Minute
+	}
 	if n, err := strconv.Atoi(os.Getenv("NEONTWIN_CHAOS_ROUNDS")); err == nil {
 		rounds, limit = n, 24*time.Hour
 	}

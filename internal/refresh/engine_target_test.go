@@ -126,6 +126,7 @@ func TestTooLittleRoom(t *testing.T) {
 // What a database is made with and can't be changed afterwards.
 func TestEncodingsAndLocales(t *testing.T) {
 	t.Parallel()
+	pgtest.Long(t)
 	for title, c := range map[string]struct{ with, sql string }{
 		"SQL_ASCII": {"encoding 'SQL_ASCII' locale 'C'", `set client_encoding to sql_ascii; create table t (v text, c char(3), n name); insert into t values (E'\xe9\xff', E'\xe9', E'n\xfc'), (E'\xc3\xa9', 'x', 'y');
 			create table b (v text, u uuid, at timestamptz); insert into b values (E'\xe9\xff', gen_random_uuid(), now())`},
@@ -181,6 +182,7 @@ func withDatabase(t *testing.T, address, database string) string {
 // One field of a hundred megabytes, in text and in binary.
 func TestHugeField(t *testing.T) {
 	t.Parallel()
+	pgtest.Long(t)
 	source := pgtest.URL(t)
 	pgtest.Exec(t, source, `create table huge (t text, b bytea);
 		alter table huge alter t set storage external, alter b set storage external;

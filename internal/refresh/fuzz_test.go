@@ -21,7 +21,10 @@ import (
 // copy to the judge. NEONTWIN_FUZZ_SEEDS says how many seeds, NEONTWIN_SEED the
 // first one.
 func FuzzCopy(f *testing.F) {
-	first, n, limit := uint64(1), 25, 35*time.Second
+	first, n, limit := uint64(1), 25, 10*time.Second
+	if pgtest.Everything() {
+		limit = time.Minute
+	}
 	if many, err := strconv.Atoi(os.Getenv("NEONTWIN_FUZZ_SEEDS")); err == nil {
 		n, limit = many, 24*time.Hour
 	}
