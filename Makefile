@@ -24,7 +24,7 @@ sandbox: setup ## the whole product on this machine, with a Merge button
 
 .PHONY: test
 test: setup ## every test, on private PostgreSQL servers
-	go test -timeout 5m ./...
+	go test -timeout 9m ./...
 
 .PHONY: test/long
 test/long: setup ## every test, those that take long too
