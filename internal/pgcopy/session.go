@@ -9,14 +9,15 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// noTimeouts lifts every limit that would end a long session, and lets the
-// server find out within a minute or two that a client is gone: a session that
-// nobody uses any more holds locks. A setting that a server does not have is
-// not asked for.
-const noTimeouts = `SELECT set_config(name, CASE name WHEN 'tcp_keepalives_idle' THEN '20' WHEN 'tcp_keepalives_interval' THEN '10'
-	WHEN 'tcp_keepalives_count' THEN '5' WHEN 'client_connection_check_interval' THEN '10s' ELSE '0' END, false) FROM pg_settings WHERE name IN
+// lasting lifts every limit that would end a long session, and lets the server
+// find out within a minute or two that a client is gone: a session that nobody
+// uses any more holds locks. It compiles no queries: for those of a catalog,
+// whose cost is overestimated, that takes most of their time. A setting that a
+// server does not have is not asked for.
+const lasting = `SELECT set_config(name, CASE name WHEN 'tcp_keepalives_idle' THEN '20' WHEN 'tcp_keepalives_interval' THEN '10'
+	WHEN 'tcp_keepalives_count' THEN '5' WHEN 'client_connection_check_interval' THEN '10s' WHEN 'jit' THEN 'off' ELSE '0' END, false) FROM pg_settings WHERE name IN
 	('statement_timeout', 'idle_in_transaction_session_timeout', 'idle_session_timeout', 'transaction_timeout',
-	'tcp_keepalives_idle', 'tcp_keepalives_interval', 'tcp_keepalives_count')
+	'tcp_keepalives_idle', 'tcp_keepalives_interval', 'tcp_keepalives_count', 'jit')
 	OR name = 'client_connection_check_interval' AND version() ~ 'linux';`
 
 // textual makes text output and input mean the same on both sides. Everything
@@ -31,7 +32,7 @@ const textual = `SET search_path = ''; SET standard_conforming_strings = on; SET
 // connection that can't be made is tried again for up to wait: a suspended
 // compute takes some seconds to wake.
 func Connect(ctx context.Context, url, app string, wait time.Duration) (*pgx.Conn, error) {
-	return connect(ctx, url, app, wait, noTimeouts)
+	return connect(ctx, url, app, wait, lasting)
 }
 
 // connect opens a session and sends its settings, all in one message: over a
@@ -45,6 +46,8 @@ func connect(ctx context.Context, url, app string, wait time.Duration, settings 
 	cfg.RuntimeParams["client_encoding"] = "UTF8"
 	cfg.ConnectTimeout = 15 * time.Second
 	cfg.BuildFrontend = shortMessages
+	// Nearly every query is asked once: to prepare it would be a round trip more.
+	cfg.DefaultQueryExecMode = pgx.QueryExecModeExec
 	deadline := time.Now().Add(wait)
 	for pause := 250 * time.Millisecond; ; pause = min(2*pause, 4*time.Second) {
 		conn, err := pgx.ConnectConfig(ctx, cfg)
@@ -70,7 +73,7 @@ func Reader(ctx context.Context, url, app, snapshot string) (*pgx.Conn, error) {
 	// No query may come before the snapshot in its transaction, so that the
 	// settings have one of their own. Should row-level security apply, the
 	// server refuses rather than filters silently.
-	settings := "BEGIN;" + noTimeouts + "SET row_security = off;" + textual + ";COMMIT;BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;"
+	settings := "BEGIN;" + lasting + "SET row_security = off;" + textual + ";COMMIT;BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;"
 	if snapshot != "" {
 		settings += "SET TRANSACTION SNAPSHOT " + Literal(snapshot) + ";"
 	}
@@ -85,7 +88,7 @@ func Reader(ctx context.Context, url, app, snapshot string) (*pgx.Conn, error) {
 // disk: a generation is published only after a commit that does. The settings,
 // if any, are further statements.
 func Writer(ctx context.Context, url, app string, settings ...string) (*pgx.Conn, error) {
-	all := noTimeouts + textual + `SET synchronous_commit = off; SET check_function_bodies = off; SET row_security = off;
+	all := lasting + textual + `SET synchronous_commit = off; SET check_function_bodies = off; SET row_security = off;
 		SELECT pg_catalog.set_config(name, 'lz4', false) FROM pg_catalog.pg_settings
 		WHERE name = 'default_toast_compression' AND 'lz4' = ANY (enumvals);` + strings.Join(settings, ";")
 	conn, err := connect(ctx, url, app, 15*time.Second, all)
