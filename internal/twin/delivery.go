@@ -21,6 +21,24 @@ type Delivery struct {
 type Decision struct {
 	Requests []Request
 	Reason   string
+	// Fact is what the delivery told, once that has been decided about; nil for
+	// deliveries that told of no branch, or of one that could not be looked at.
+	Fact *Fact
+	// Changed says whose standing with GitHub may have changed; nil if nobody's.
+	Changed *Changed
+}
+
+// Changed names an installation, or one of its repositories, whose standing may
+// not be what it was. An event only says that it is time to look: events come
+// late and in any order, so what counts is what GitHub shows then.
+type Changed struct {
+	InstallationID int64
+	// Repo is the repository that the event is about, as the event names it;
+	// zero where it is about the whole installation.
+	Repo Repository
+	// Returned is set where access may have come back: what could not be told
+	// meanwhile is told then.
+	Returned bool
 }
 
 // Lease is one worker's hold on one attempt of a run. Who holds it may write
