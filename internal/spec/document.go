@@ -102,12 +102,14 @@ func (p *parser) twin(e entry) (s twin.Spec, target *token.Token) {
 			s.On = p.triggers(f)
 		case "mode":
 			s.Mode = p.mode(f)
+		case "on_newer":
+			s.OnNewer = p.onNewer(f)
 		case "subset", "mask":
 			p.unsupported(f, "without it the Twin holds every row and value as it is")
 		case "branches":
 			p.unsupported(f, "leave it out")
 		default:
-			p.unknown(f, "source", "target", "on", "mode")
+			p.unknown(f, "source", "target", "on", "mode", "on_newer")
 		}
 	}
 	if e.value != nil {
@@ -184,9 +186,9 @@ func (p *parser) triggers(e entry) (on twin.Triggers) {
 		case "push":
 			on.Push = p.branchTrigger(t)
 		case "schedule":
-			p.unsupported(t, "leave it out")
+			on.Schedule = p.schedule(t)
 		default:
-			p.unknown(t, "pull_request", "push")
+			p.unknown(t, "pull_request", "push", "schedule")
 		}
 	}
 	return on

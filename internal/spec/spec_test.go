@@ -15,6 +15,7 @@ import (
 	"golang.org/x/tools/txtar"
 
 	"github.com/neontwin/neontwin/internal/spec"
+	"github.com/neontwin/neontwin/internal/twin"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
@@ -169,7 +170,7 @@ func FuzzParse(f *testing.F) {
 		targets := map[string]bool{}
 		for _, s := range file.Twins {
 			if s.Name == "" || s.Source == "" || s.Target == "" || s.Mode != "full" ||
-				s.On.PullRequest == nil && s.On.Push == nil || targets[s.Target] {
+				s.On == (twin.Triggers{}) || targets[s.Target] {
 				t.Fatalf("accepted %+v", s)
 			}
 			targets[s.Target] = true

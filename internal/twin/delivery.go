@@ -26,6 +26,20 @@ type Decision struct {
 	Fact *Fact
 	// Changed says whose standing with GitHub may have changed; nil if nobody's.
 	Changed *Changed
+	// Declared is what the repository says of its Twins as of the change, nil if
+	// the change tells nothing of that.
+	Declared *Declaration
+}
+
+// Declaration is all that a repository's trusted file, that on its default
+// branch, says as of a commit. The fields mean what those of a Request do.
+type Declaration struct {
+	Repo   Repository
+	SHA    string
+	Before string
+	Forced bool
+	At     time.Time
+	Twins  []Spec // none: the repository has no Twins (any more)
 }
 
 // Changed names an installation, or one of its repositories, whose standing may

@@ -45,8 +45,13 @@ type Request struct {
 	PR      int        `json:"pr,omitempty"`
 	// At is when GitHub says that the branch moved. It orders requests: order
 	// of arrival never does.
-	At     time.Time `json:"at"`
-	Places []Place   `json:"places"`
+	At time.Time `json:"at"`
+	// Before is the commit that the branch was at before, empty if unknown, and
+	// Forced says that SHA need not come after it: the branch may have come back
+	// to a commit that it was at earlier.
+	Before string  `json:"before,omitempty"`
+	Forced bool    `json:"forced,omitempty"`
+	Places []Place `json:"places"`
 	// Twins names every Twin that the repository has as of the commit; nil if
 	// that is not known. A Twin that was removed or renamed lets go of its target.
 	Twins []string `json:"twins,omitempty"`

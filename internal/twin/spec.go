@@ -1,5 +1,7 @@
 package twin
 
+import "time"
+
 // Spec is what a repository's file says of one Twin. It names its source and
 // target by the operator's names; it never holds a host or a secret.
 type Spec struct {
@@ -8,12 +10,34 @@ type Spec struct {
 	Target string   `json:"target"`
 	On     Triggers `json:"on"`
 	Mode   Mode     `json:"mode"`
+	// OnNewer says what a newer commit does to a run that is under way; empty
+	// means OnNewerFinish.
+	OnNewer OnNewer `json:"on_newer,omitempty"`
 }
+
+// OnNewer says what a newer commit does to a run that is under way.
+type OnNewer string
+
+// What a newer commit can do.
+const (
+	// OnNewerFinish lets the run finish; the newer commit's run follows.
+	OnNewerFinish OnNewer = "finish"
+	// OnNewerRestart interrupts the run, unless it publishes already.
+	OnNewerRestart OnNewer = "restart"
+)
 
 // Triggers says which events start a run. Any one that matches does.
 type Triggers struct {
 	PullRequest *BranchTrigger `json:"pull_request,omitempty"`
 	Push        *BranchTrigger `json:"push,omitempty"`
+	Schedule    *Timetable     `json:"schedule,omitempty"`
+}
+
+// Timetable starts a run of the default branch's head once on each of its days.
+type Timetable struct {
+	At       string         `json:"at"`             // the time on the wall, "02:30"
+	Timezone string         `json:"timezone"`       // of the wall, "Europe/Berlin"
+	Days     []time.Weekday `json:"days,omitempty"` // none means every day
 }
 
 // BranchTrigger matches a change of a branch. Branches are glob patterns
