@@ -44,6 +44,7 @@ func (s *Step) small() bool { return s.Bytes <= maxSmall && len(s.Parts) == 1 &&
 // group makes the units: the largest tables first, the small ones together,
 // but not so many that some of the workers would have nothing to do.
 func (r *run) group() {
+	r.units = make([]unit, 0, len(r.Steps))
 	many := 0
 	for i := range r.Steps {
 		if r.Steps[i].small() {
@@ -69,8 +70,6 @@ func (r *run) group() {
 // load copies all units and builds what belongs to a unit's tables as soon as
 // its last part has landed.
 func (r *run) load(ctx context.Context) error {
-	r.units = make([]unit, 0, len(r.Steps))
-	r.group()
 	var loads []load
 	builds := 0
 	for i := range r.units {

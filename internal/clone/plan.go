@@ -302,14 +302,14 @@ func (s *Step) out(part Part) string {
 
 // in is the COPY of one part on the target. A table of a single part is
 // emptied in the same message, which makes FREEZE legal: its rows need no
-// second write later.
+// second write later. A small one is not: to empty it costs more than to fill it.
 func (s *Step) in() string {
 	table := s.Table.SQL()
 	columns := ""
 	if len(s.Columns) > 0 {
 		columns = " (" + s.list() + ")"
 	}
-	if s.Keep || len(s.Parts) > 1 {
+	if s.Keep || s.small() || len(s.Parts) > 1 {
 		return "COPY " + table + columns + " FROM STDIN (FORMAT " + string(s.Format) + ")"
 	}
 	return "TRUNCATE ONLY " + table + "; COPY " + table + columns + " FROM STDIN (FORMAT " + string(s.Format) + ", FREEZE)"

@@ -62,6 +62,7 @@ type run struct {
 	env     Env
 	rate    *pgcopy.Rate
 	targets pool
+	opened  func() // waits for the pool's first sessions
 	// notes counts what stands in the target's ledger.
 	notes  atomic.Int64
 	tables []tableState // by step
@@ -102,6 +103,10 @@ func (p *Plan) Run(ctx context.Context, env Env) ([]twin.TableReport, error) {
 	}
 	defer r.targets.close()
 	s := r.targets.take()
+	r.group()
+	// Over a slow link a session takes as long to open as a schema to apply.
+	r.opened = r.targets.warm(ctx, min(2*max(1, env.Jobs), len(r.units)))
+	defer r.opened()
 	for _, step := range []func(context.Context, *session) error{r.schema, r.rows, r.relate, r.finish, r.settle} {
 		if err := step(ctx, s); err != nil {
 			return nil, err
@@ -135,6 +140,7 @@ func (r *run) schema(ctx context.Context, s *session) error {
 
 // rows brings all that is content, with what each table needs for itself.
 func (r *run) rows(ctx context.Context, _ *session) error {
+	r.opened()
 	r.env.Tracker.Begin(twin.Load)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return r.load(ctx) })

@@ -91,6 +91,21 @@ func (p *pool) take() *session {
 	return s
 }
 
+// warm opens n sessions, side by side. The function it gives waits until they
+// are. One that can't be opened is asked for again by whoever takes it, and
+// tells him why.
+func (p *pool) warm(ctx context.Context, n int) (opened func()) {
+	var wg sync.WaitGroup
+	for range n {
+		s := p.take()
+		wg.Go(func() {
+			_, _ = s.get(ctx)
+			p.put(s)
+		})
+	}
+	return wg.Wait
+}
+
 func (p *pool) put(s *session) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
