@@ -96,12 +96,12 @@ func (s Store) InsertRun(ctx context.Context, n NewRun) (int64, error) {
 	r := n.Request
 	var id int64
 	err := s.db.QueryRow(ctx, `
-		INSERT INTO sync_run (twin_id, page_key, trigger, ref, sha, pr, at, spec, target, state, max_attempts, failure, superseded_by, finished_at)
-		VALUES ($1, $2, $3, $4, $5, $6, coalesce($7, now()), $8, $9, $10, $11, $12, nullif($13::bigint, 0),
+		INSERT INTO sync_run (twin_id, page_key, trigger, ref, sha, pr, at, spec, target, state, max_attempts, failure, superseded_by, forced_from, finished_at)
+		VALUES ($1, $2, $3, $4, $5, $6, coalesce($7, now()), $8, $9, $10, $11, $12, nullif($13::bigint, 0), $14,
 			CASE WHEN $10 IN ('queued', 'running') THEN NULL ELSE now() END)
 		RETURNING id`,
 		n.TwinID, n.PageKey, r.Trigger, r.Ref, r.SHA, r.PR, nullTime(r.At), r.Spec, r.Spec.Target,
-		n.State, n.MaxAttempts, n.Failure, n.SupersededBy).Scan(&id)
+		n.State, n.MaxAttempts, n.Failure, n.SupersededBy, forcedFrom(r.Forced, r.Before)).Scan(&id)
 	if err != nil {
 		return 0, fmt.Errorf("store run: %w", err)
 	}
@@ -137,10 +137,20 @@ func (s Store) RunOfRequest(ctx context.Context, twinID int64, r twin.Request) (
 }
 
 // Earlier notes that a run's commit was there at the given time already: the
-// same fact may be told with several times, and the earliest one counts.
+// same fact may be told with several times, and the earliest one counts. Where
+// the branch was forced to the commit, an earlier time may be that of an
+// earlier stay there and says nothing.
 func (s Store) Earlier(ctx context.Context, run int64, at time.Time) error {
 	_, err := s.exec(ctx, "note time of commit",
-		`UPDATE sync_run SET at = $2 WHERE id = $1 AND at > $2`, run, nullTime(at))
+		`UPDATE sync_run SET at = $2 WHERE id = $1 AND at > $2 AND forced_from IS NULL`, run, nullTime(at))
+	return err
+}
+
+// ForcedAgain notes that a branch was forced to a run's commit once more, which
+// makes everything in between old.
+func (s Store) ForcedAgain(ctx context.Context, run int64, at time.Time, before string) error {
+	_, err := s.exec(ctx, "note time of forced push",
+		`UPDATE sync_run SET at = $2, forced_from = $3 WHERE id = $1 AND at < $2`, run, at, before)
 	return err
 }
 
@@ -148,6 +158,20 @@ func (s Store) Earlier(ctx context.Context, run int64, at time.Time) error {
 type Rival struct {
 	Run int64
 	SHA string
+	At  time.Time
+	// ForcedFrom is where the branch was before it was forced to the commit,
+	// empty if unknown; nil if the branch only got new commits.
+	ForcedFrom *string
+}
+
+// NewestOf gives the run of a Twin for the newest commit of a branch. Runs that
+// were refused or cancelled are left out.
+func (s Store) NewestOf(ctx context.Context, twinID int64, ref string) (r Rival, found bool, err error) {
+	found, err = s.maybe(ctx, "find newest run of branch", `
+		SELECT id, sha, at, forced_from FROM sync_run
+		WHERE twin_id = $1 AND ref = $2 AND `+counts+` ORDER BY at DESC, id DESC LIMIT 1`,
+		[]any{twinID, ref}, &r.Run, &r.SHA, &r.At, &r.ForcedFrom)
+	return r, found, err
 }
 
 // Rivals lists runs of a Twin whose commits came to the branch so close to a
@@ -155,7 +179,7 @@ type Rival struct {
 // are none.
 func (s Store) Rivals(ctx context.Context, twinID int64, ref, sha string, at time.Time, within time.Duration) ([]Rival, error) {
 	rows, _ := s.db.Query(ctx, `
-		SELECT id, sha FROM sync_run
+		SELECT id, sha, at, forced_from FROM sync_run
 		WHERE twin_id = $1 AND ref = $2 AND sha <> $3 AND at BETWEEN $4::timestamptz - $5::interval AND $4::timestamptz + $5::interval
 			AND `+counts+`
 		ORDER BY id DESC`, twinID, ref, sha, at, within)

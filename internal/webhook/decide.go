@@ -20,6 +20,8 @@ type Change struct {
 	Trigger twin.Trigger // PullRequest or Push
 	Ref     string       // refs/heads/main
 	SHA     string       // where the branch was moved to
+	Before  string       // where it was, empty if unknown
+	Forced  bool         // SHA need not come after Before
 	PR      int          // 0 for a push
 	At      time.Time    // when; zero where the event lacks it
 	Places  []twin.Place
@@ -91,6 +93,7 @@ func aboutPush(ev github.Event) (Change, string) {
 	}
 	return Change{
 		Repo: ev.Repository, Trigger: twin.Push, Ref: p.Ref, SHA: p.After, At: p.PushedAt,
+		Before: p.Before, Forced: p.Forced || p.Created, // a branch made anew may be where it was once
 		Places: []twin.Place{{Role: twin.Merge, SHA: p.After}},
 		Paths:  p.Paths, PathsKnown: p.Complete,
 	}, ""
@@ -125,7 +128,7 @@ func Decide(ch Change, twins []twin.Spec) twin.Decision {
 func request(ch Change, s twin.Spec) twin.Request {
 	return twin.Request{
 		Repo: ch.Repo, Spec: s, Trigger: ch.Trigger, Ref: ch.Ref, SHA: ch.SHA, PR: ch.PR, At: ch.At,
-		Places: slices.Clone(ch.Places),
+		Before: ch.Before, Forced: ch.Forced, Places: slices.Clone(ch.Places),
 	}
 }
 

@@ -121,13 +121,17 @@ func (p *Processor) Order(ctx context.Context, repo twin.Repository, a, b string
 // decide finds the Twins of a change and holds them against the policy.
 func (p *Processor) decide(ctx context.Context, ch Change) (twin.Decision, error) {
 	twins, err := p.twins(ctx, ch)
+	declared := p.declaration(ch, twins, err)
 	var wrong *twin.Failure
-	if errors.As(err, &wrong) {
+	var no *declinedError
+	switch {
+	case errors.As(err, &wrong):
 		r := request(ch, twin.Spec{Name: spec.ReservedName})
 		r.Refusal = wrong
 		return twin.Decision{Requests: []twin.Request{r}}, nil
-	}
-	if err != nil {
+	case errors.As(err, &no):
+		return twin.Decision{Reason: no.reason, Declared: declared}, nil
+	case err != nil:
 		return twin.Decision{}, err
 	}
 	if ch.Trigger == twin.PullRequest && watchesPaths(ch, twins) {
@@ -137,6 +141,7 @@ func (p *Processor) decide(ctx context.Context, ch Change) (twin.Decision, error
 		}
 	}
 	d := Decide(ch, twins)
+	d.Declared = declared
 	// Another branch's file may leave out what the default branch's has.
 	if ch.Branch() == ch.Repo.DefaultBranch {
 		for i := range d.Requests {

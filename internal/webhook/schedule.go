@@ -1,0 +1,79 @@
+package webhook
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/neontwin/neontwin/internal/github"
+	"github.com/neontwin/neontwin/internal/spec"
+	"github.com/neontwin/neontwin/internal/twin"
+)
+
+// declaration is what a change tells of all Twins of its repository, schedules
+// included; nil if it tells nothing. Only the default branch is asked: whoever
+// may push another one must not say when production is read. err is that of
+// reading the file; one that can't be read leaves all as it was.
+func (p *Processor) declaration(ch Change, twins []twin.Spec, err error) *twin.Declaration {
+	var none *declinedError // there is no file
+	if ch.Branch() != ch.Repo.DefaultBranch || err != nil && !errors.As(err, &none) {
+		return nil
+	}
+	// Nothing is kept for repositories that the operator gave nothing.
+	if !p.policy.knows(ch.Repo.FullName()) {
+		twins = nil
+	}
+	return &twin.Declaration{Repo: ch.Repo, SHA: ch.SHA, Before: ch.Before, Forced: ch.Forced, At: ch.At, Twins: twins}
+}
+
+// Scheduled says what the schedule of a Twin asks for now: a sync of the head
+// of the default branch, as the file there says. Where the file no longer has
+// such a schedule there is a reason, and the decision declares what it has.
+func (p *Processor) Scheduled(ctx context.Context, repo twin.Repository, name string) (twin.Decision, error) {
+	d, err := p.scheduled(ctx, repo, name)
+	switch {
+	case errors.Is(err, twin.ErrUnreachable):
+		return twin.Decision{Reason: "the App can't reach the repository any more"}, nil
+	case errors.Is(err, github.ErrNoCommit):
+		return twin.Decision{Reason: "GitHub does not show the default branch"}, nil
+	case err != nil:
+		return twin.Decision{}, fmt.Errorf("look at the default branch for a schedule: %w", err)
+	}
+	return d, nil
+}
+
+func (p *Processor) scheduled(ctx context.Context, repo twin.Repository, name string) (twin.Decision, error) {
+	// The time from before GitHub was asked: what is moved meanwhile is newer.
+	ch := Change{Repo: repo, Trigger: twin.Schedule, Ref: heads + repo.DefaultBranch, At: p.now()}
+	var err error
+	if ch.SHA, err = p.github.BranchHead(ctx, repo, repo.DefaultBranch); err != nil {
+		return twin.Decision{}, err
+	}
+	ch.Places = []twin.Place{{Role: twin.Merge, SHA: ch.SHA}}
+	twins, err := p.twins(ctx, ch)
+	d := twin.Decision{Declared: p.declaration(ch, twins, err)}
+	var wrong *twin.Failure
+	var no *declinedError
+	switch {
+	case errors.As(err, &wrong):
+		r := request(ch, twin.Spec{Name: spec.ReservedName})
+		r.Refusal = wrong
+		d.Requests = []twin.Request{r}
+		return d, nil
+	case errors.As(err, &no):
+		d.Reason = no.reason
+		return d, nil
+	case err != nil:
+		return twin.Decision{}, err
+	}
+	at := slices.IndexFunc(twins, func(s twin.Spec) bool { return s.Name == name && s.On.Schedule != nil })
+	if at < 0 {
+		d.Reason = fmt.Sprintf("%s has no schedule for a Twin %s any more", spec.Path, name)
+		return d, nil
+	}
+	r := request(ch, twins[at])
+	r.Twins = specNames(twins)
+	d.Requests = []twin.Request{r}
+	return d, p.enforce(ctx, repo, d.Requests)
+}
