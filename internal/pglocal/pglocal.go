@@ -189,7 +189,7 @@ func (c *Cluster) initialize(ctx context.Context) error {
 		return err
 	}
 	cmd := exec.CommandContext(ctx, filepath.Join(c.bin, "initdb"), "-D", c.DataDir()+".new", "-U", Superuser,
-		"--pwfile", c.passwordFile(), "--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C.UTF-8", "--no-sync", "--no-instructions")
+		"--pwfile", c.passwordFile(), "--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C.UTF-8", "--no-sync")
 	if err := unprivileged(cmd); err != nil {
 		return err
 	}
@@ -220,6 +220,7 @@ func (c *Cluster) start(ctx context.Context, o Options) error {
 	settings := map[string]string{
 		"listen_addresses": "127.0.0.1", "port": strconv.Itoa(port), "unix_socket_directories": "",
 		"max_connections": "200", "log_min_messages": "warning", "logging_collector": "off",
+		"jit": "off", // what is asked here is over before it would be compiled
 	}
 	if o.Volatile {
 		settings["fsync"], settings["synchronous_commit"], settings["full_page_writes"] = "off", "off", "off"

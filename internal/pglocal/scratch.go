@@ -9,13 +9,19 @@ import (
 	"syscall"
 )
 
-// Scratch makes a folder below the system's temporary one that a server can
-// live in: a test's own temporary folder keeps out the user that root runs
-// servers as. The folder belongs to this process. What a process that was
-// killed has left under the same prefix is removed, servers stopped.
+// Scratch makes a folder that a server can live in for a while: in memory where
+// there is plenty, because making and dropping databases is mostly work for the
+// file system, else below the system's temporary folder. A test's own
+// temporary folder keeps out the user that root runs servers as. The folder
+// belongs to this process. What a process that was killed has left under the
+// same prefix is removed, servers stopped.
 func Scratch(prefix string) (string, error) {
-	sweep(prefix)
-	dir, err := os.MkdirTemp("", fmt.Sprintf("%s%d-", prefix, os.Getpid()))
+	parent := os.TempDir()
+	if roomy(memory) {
+		parent = memory
+	}
+	sweep(parent, prefix)
+	dir, err := os.MkdirTemp(parent, fmt.Sprintf("%s%d-", prefix, os.Getpid()))
 	if err != nil {
 		return "", err
 	}
@@ -23,8 +29,19 @@ func Scratch(prefix string) (string, error) {
 	return dir, os.Chmod(dir, 0o711)
 }
 
-func sweep(prefix string) {
-	old, _ := filepath.Glob(filepath.Join(os.TempDir(), prefix+"*")) // the pattern is well formed
+// memory is Linux's file system that lives in memory.
+const memory = "/dev/shm"
+
+// roomy reports whether several servers can live in dir; in a container it is
+// often tiny.
+func roomy(dir string) bool {
+	const enough = 4 << 30
+	var fs syscall.Statfs_t
+	return syscall.Statfs(dir, &fs) == nil && fs.Bavail > enough/uint64(fs.Bsize) //nolint:gosec // no block has a negative size
+}
+
+func sweep(parent, prefix string) {
+	old, _ := filepath.Glob(filepath.Join(parent, prefix+"*")) // the pattern is well formed
 	for _, dir := range old {
 		owner, _, _ := strings.Cut(strings.TrimPrefix(filepath.Base(dir), prefix), "-")
 		pid, err := strconv.Atoi(owner)
