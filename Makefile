@@ -12,11 +12,15 @@ LINT := go tool -modfile=tools/go.mod golangci-lint
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z][a-z\/]*:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z][a-z\/]*:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: setup
 setup: ## install what is missing: PostgreSQL's server and client programs
 	@scripts/setup
+
+.PHONY: setup/servers
+setup/servers: ## servers of other major versions, for the tests between versions
+	@scripts/servers
 
 .PHONY: sandbox
 sandbox: setup ## the whole product on this machine, with a Merge button

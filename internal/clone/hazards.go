@@ -168,7 +168,8 @@ func skippedHazards(skipped []pgtools.Skipped) []twin.Hazard {
 	objects := make(map[string][]string)
 	var order []string
 	for _, s := range skipped {
-		if slices.Contains(quiet, s.Desc) || s.Desc == "COMMENT" {
+		// A server before 15 has its schema public in every dump.
+		if slices.Contains(quiet, s.Desc) || s.Desc == "COMMENT" || s.Desc == "SCHEMA" && s.Tag == "public" {
 			continue
 		}
 		if _, ok := objects[s.Reason]; !ok {

@@ -39,6 +39,7 @@ func Main(m *testing.M) {
 		_ = s.cluster.Remove(ctx)
 		cancel()
 	}
+	stopServers()
 	os.Exit(code)
 }
 

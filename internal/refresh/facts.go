@@ -102,7 +102,7 @@ func (s *sync) dropRoles(ctx context.Context) {
 func checkAccept(ids []string) error {
 	for _, id := range ids {
 		switch {
-		case !slices.Contains(append(clone.HazardIDs(), HazardNotInherited, hazardLocale), id):
+		case !slices.Contains(append(clone.HazardIDs(), HazardNotInherited, HazardClient, hazardLocale), id):
 			return configFailure(fmt.Sprintf("there is no hazard called %q to accept", id), "take the name from what twin plan prints")
 		case !clone.Acceptable(id):
 			return configFailure(fmt.Sprintf("the hazard %s can't be accepted: a sync could not succeed, or would lose rows", id), "mend what it names instead")
