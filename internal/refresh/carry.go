@@ -3,7 +3,6 @@ package refresh
 import (
 	"context"
 	"fmt"
-	"net"
 	"regexp"
 	"slices"
 	"strings"
@@ -30,10 +29,10 @@ type heritage struct {
 }
 
 // inherit collects what the current generation of the Twin has.
-func (t *target) inherit(ctx context.Context, tools pgtools.Tools, source *pgtools.Archive) (heritage, error) {
+func (t *target) inherit(ctx context.Context, conn *pgx.Conn, tools pgtools.Tools, source *pgtools.Archive) (heritage, error) {
 	var h heritage
 	var err error
-	if h.database, err = databaseState(ctx, t.conn, t.name); err != nil {
+	if h.database, err = databaseState(ctx, conn, t.name); err != nil {
 		return h, &targetError{"read the Twin's settings", err}
 	}
 	old, err := tools.Dump(ctx, t.url, pgtools.DumpOptions{ACL: true, LockTimeout: 5 * time.Second, ExcludeSchemas: []string{markSchema}})
@@ -41,7 +40,7 @@ func (t *target) inherit(ctx context.Context, tools pgtools.Tools, source *pgtoo
 		return h, err
 	}
 	var me string
-	if err := t.conn.QueryRow(ctx, "SELECT current_user").Scan(&me); err != nil {
+	if err := conn.QueryRow(ctx, "SELECT current_user").Scan(&me); err != nil {
 		return h, &targetError{"read the role's name", err}
 	}
 	h.objects = inheritObjects(old, source, me)
@@ -173,30 +172,20 @@ const hazardLocale = "locale"
 
 // pass gives a loaded database its heritage. What can't be passed on, because
 // our role may not or a role is gone, is a hazard: the data is good.
-func (t *target) pass(ctx context.Context, database string, h heritage) ([]twin.Hazard, error) {
-	var failed []string
-	conn, err := pgcopy.Connect(ctx, t.in(database), t.app, 15*time.Second)
+func (t *target) pass(ctx context.Context, conn *pgx.Conn, database string, h heritage) ([]twin.Hazard, error) {
+	failed, err := refused(ctx, conn, h.objects, h.objects)
 	if err != nil {
-		return nil, &targetError{"connect to the new generation", err}
+		return nil, &targetError{"carry owners and grants over", err}
 	}
-	defer closeConn(conn)
-	for _, sql := range h.objects {
-		if _, err := conn.PgConn().Exec(ctx, sql).ReadAll(); err != nil {
-			failed = append(failed, named(sql))
-		}
+	now, later := make([]string, len(h.database)), make([]string, len(h.database))
+	for i, format := range h.database {
+		now[i], later[i] = fmt.Sprintf(format, catalog.Ident(database)), fmt.Sprintf(format, catalog.Ident(t.name))
 	}
-	for _, format := range h.database {
-		sql := fmt.Sprintf(format, catalog.Ident(database))
-		if _, err := t.conn.Exec(ctx, sql); err != nil {
-			failed = append(failed, named(fmt.Sprintf(format, catalog.Ident(t.name))))
-		}
+	more, err := refused(ctx, t.conn, now, later)
+	if err != nil {
+		return nil, &targetError{"carry the database's settings over", err}
 	}
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	if t.conn.IsClosed() || conn.IsClosed() {
-		return nil, &targetError{"carry grants over", net.ErrClosed}
-	}
+	failed = append(failed, more...)
 	var hazards []twin.Hazard
 	for _, role := range h.absent {
 		hazards = append(hazards, twin.Hazard{ID: HazardNotInherited, Object: "role " + catalog.Ident(role), Message: "the target lacks this role: its grants are left out"})
@@ -208,6 +197,18 @@ func (t *target) pass(ctx context.Context, database string, h heritage) ([]twin.
 		})
 	}
 	return hazards, nil
+}
+
+// refused runs statements and gives the names of those that the server did not
+// let us run, as they are written in shown.
+func refused(ctx context.Context, conn *pgx.Conn, statements, shown []string) (names []string, err error) {
+	each, err := pgcopy.ExecEach(ctx, conn.PgConn(), statements)
+	for i, err := range each {
+		if err != nil {
+			names = append(names, named(shown[i]))
+		}
+	}
+	return names, err
 }
 
 // named is enough of a statement to know it by. The value of a setting is cut

@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/neontwin/neontwin/internal/pgcopy"
 	"github.com/neontwin/neontwin/internal/twin"
 )
@@ -27,12 +29,7 @@ type generation struct {
 }
 
 // writeMark puts the row into a loaded database.
-func writeMark(ctx context.Context, url, app string, g generation) error {
-	conn, err := pgcopy.Connect(ctx, url, app, 15*time.Second)
-	if err != nil {
-		return &targetError{"connect to the new generation", err}
-	}
-	defer closeConn(conn)
+func writeMark(ctx context.Context, conn *pgx.Conn, g generation) error {
 	const ddl = `CREATE SCHEMA neontwin;
 		COMMENT ON SCHEMA neontwin IS 'Where this Twin comes from; written by neontwin.';
 		CREATE TABLE neontwin.generation (
@@ -44,7 +41,7 @@ func writeMark(ctx context.Context, url, app string, g generation) error {
 	if _, err := conn.PgConn().Exec(ctx, ddl).ReadAll(); err != nil {
 		return &targetError{"mark the new generation", err}
 	}
-	_, err = conn.Exec(ctx, `INSERT INTO neontwin.generation VALUES ($1, $2, $3, $4, $5, $6::text::pg_lsn, $7, $8, $9)`,
+	_, err := conn.Exec(ctx, `INSERT INTO neontwin.generation VALUES ($1, $2, $3, $4, $5, $6::text::pg_lsn, $7, $8, $9)`,
 		g.Run, g.Token, g.Commit, string(g.Mode), g.Snapshot.At, g.Snapshot.LSN, g.PublishedAt, g.Target.System, g.Target.Database)
 	if err != nil {
 		return &targetError{"mark the new generation", err}

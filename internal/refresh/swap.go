@@ -142,11 +142,25 @@ func endSessionsOf(ctx context.Context, conn *pgx.Conn, a, b string) error {
 	return err
 }
 
+// inheritBeside reads what the generation before has, while the new one is
+// being verified: over a slow link that takes seconds.
+func (s *sync) inheritBeside(ctx context.Context) error {
+	if s.Publish == twin.InPlace || !s.target.before.Exists {
+		return nil
+	}
+	return s.inherit(ctx)
+}
+
 // inherit reads what the generation before has. A session that locks a table of
 // the Twin for long is ended: the publishing would end it a moment later.
 func (s *sync) inherit(ctx context.Context) error {
-	var err error
-	s.heritage, err = s.target.inherit(ctx, s.tools, s.archive)
+	// The target's own session may be in somebody else's hands.
+	conn, err := pgcopy.Connect(ctx, s.target.in(s.target.conn.Config().Database), s.app, 15*time.Second)
+	if err != nil {
+		return &targetError{"connect to the target", err}
+	}
+	defer closeConn(conn)
+	s.heritage, err = s.target.inherit(ctx, conn, s.tools, s.archive)
 	var dump *pgtools.DumpError
 	if !errors.As(err, &dump) || dump.Kind != pgtools.KindLock {
 		return err
@@ -154,7 +168,7 @@ func (s *sync) inherit(ctx context.Context) error {
 	if err := s.lease.Check(ctx); err != nil {
 		return err
 	}
-	_ = endSessionsOf(ctx, s.target.conn, s.target.name, s.target.name) // the next try tells
-	s.heritage, err = s.target.inherit(ctx, s.tools, s.archive)
+	_ = endSessionsOf(ctx, conn, s.target.name, s.target.name) // the next try tells
+	s.heritage, err = s.target.inherit(ctx, conn, s.tools, s.archive)
 	return err
 }
