@@ -16,6 +16,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/neontwin/neontwin/internal/catalog"
 	"github.com/neontwin/neontwin/internal/clone"
@@ -221,8 +222,11 @@ func (s *sync) load(reading context.Context, env clone.Env) ([]twin.TableReport,
 	if err != nil {
 		return nil, nil, s.whyEnded(held, err)
 	}
-	verified, err := s.plan.Verify(held, env, s.Deep)
-	if err != nil {
+	var verified []string
+	g, both := errgroup.WithContext(held)
+	g.Go(func() (err error) { verified, err = s.plan.Verify(both, env, s.Deep); return err })
+	g.Go(func() error { return s.inheritBeside(both) })
+	if err := g.Wait(); err != nil {
 		return nil, nil, s.whyEnded(held, err)
 	}
 	return tables, verified, nil
@@ -455,82 +459,6 @@ func (s *sync) matchPublic(ctx context.Context, database string) error {
 		return &targetError{"comment on the schema public", err}
 	}
 	return nil
-}
-
-// publish hands over what the generation before had, marks the new one and
-// puts it in its place.
-func (s *sync) publish(ctx context.Context, snapshot pgcopy.Snapshot) (time.Time, error) {
-	s.track.Begin(twin.Publish)
-	inPlace := s.next == ""
-	database := s.next
-	switch {
-	case inPlace:
-		database = s.target.name
-	case s.target.before.Exists:
-		if err := s.inherit(ctx); err != nil {
-			return time.Time{}, err
-		}
-	default:
-		s.heritage.database = s.sourceSettings
-		if s.firstGrants() {
-			s.heritage.objects, s.heritage.absent = sourceGrants(s.archive, s.roles)
-		}
-	}
-	hazards, err := s.target.pass(ctx, database, s.heritage)
-	if err != nil {
-		return time.Time{}, err
-	}
-	s.hazards = append(s.hazards, hazards...)
-	at := time.Now().UTC()
-	err = writeMark(ctx, s.target.in(database), s.app, generation{
-		Run: s.Run, Token: s.lease.Token(), Commit: s.Commit, Mode: s.Mode, Snapshot: snapshot, PublishedAt: at,
-		Target: identity{System: s.target.system, Database: s.target.name},
-	})
-	if err != nil {
-		return time.Time{}, err
-	}
-	if err := s.lease.Check(ctx); err != nil {
-		return time.Time{}, err
-	}
-	var old string
-	if inPlace {
-		err = s.target.settle(ctx, s.lease.Token())
-	} else {
-		old, err = s.target.swap(ctx, s.next, s.lease.Token())
-	}
-	if err != nil && s.target.conn.IsClosed() {
-		// The connection may have been lost after the commit. It is never
-		// guessed: the Twin itself says who made it.
-		err = s.whoPublished(ctx, err)
-	}
-	if err != nil {
-		return time.Time{}, err
-	}
-	s.next = ""
-	if old != "" {
-		if err := s.target.remove(ctx, old); err != nil {
-			s.log.WarnContext(ctx, "the generation before could not be dropped; the next sync does", slog.String("database", old), slog.Any("err", err))
-		}
-	}
-	return at, nil
-}
-
-// whoPublished looks whether the Twin is this run's after all, also when the
-// run was interrupted. If it isn't, or nobody can tell, it gives back the error
-// that raised the question.
-func (s *sync) whoPublished(ctx context.Context, asked error) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
-	defer cancel()
-	// With the lock, it is certain that the former session has come to its end.
-	if err := s.target.regain(ctx); err != nil {
-		s.log.WarnContext(ctx, "nobody can tell whether the generation was published", slog.Any("err", err))
-		return asked
-	}
-	m, marked, err := s.target.markOf(ctx, s.target.name)
-	if err == nil && marked && m.State == live && m.Token == s.lease.Token() {
-		return nil
-	}
-	return asked
 }
 
 // loading is the database that is loaded.
