@@ -41,6 +41,9 @@ type Schema struct {
 	PolicyRoles []string
 	// Beside is what a copy leaves out and a dump does not tell.
 	Beside []Beside
+	// ValidChecks are statements that validate the CHECKs that are valid for a
+	// table, but not for the one that it inherits them from. A dump can't say it.
+	ValidChecks []string
 	// Bytes is what the database takes on disk.
 	Bytes int64
 	// Types are all types of the tables' columns, and the types those are

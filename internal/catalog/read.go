@@ -151,13 +151,16 @@ func (r *reader) extensions(ctx context.Context) (err error) {
 	return err
 }
 
-// beside finds what a dump does not tell, and the roles that policies name.
+// beside finds what a dump does not tell.
 func (r *reader) beside(ctx context.Context) error {
 	found, err := collect(ctx, r.q, "beside", r.major, func(rows pgx.Rows, b *Beside) error { return rows.Scan(&b.Kind, &b.Name) })
 	for _, b := range found {
-		if b.Kind == "role" {
+		switch b.Kind {
+		case "role":
 			r.s.PolicyRoles = append(r.s.PolicyRoles, b.Name)
-		} else {
+		case "check":
+			r.s.ValidChecks = append(r.s.ValidChecks, b.Name)
+		default:
 			r.s.Beside = append(r.s.Beside, b)
 		}
 	}

@@ -8,6 +8,16 @@ import (
 	"github.com/neontwin/neontwin/internal/pgtools"
 )
 
+// validChecks come after a parent's CHECK that is not valid: its children get it
+// in the same state, and may have had a better one.
+func validChecks(s *catalog.Schema) []Statement {
+	out := make([]Statement, len(s.ValidChecks))
+	for i, sql := range s.ValidChecks {
+		out[i] = Statement{What: "CHECK of a child table", SQL: sql + ";\n"}
+	}
+	return out
+}
+
 // relations are a plan's foreign keys, by what is done when. See Plan.
 type relations struct {
 	add      []Statement

@@ -154,7 +154,7 @@ func New(s *catalog.Schema, a *pgtools.Archive, target Target, o Options) (*Plan
 	p.Parents = append(p.Parents, statements(stages[pgtools.Attach])...)
 	fks := relate(s, a, stages[pgtools.ForeignKey])
 	p.ForeignKeys, p.Validate, p.Attach = fks.add, fks.validate, fks.attach
-	p.After = statements(stages[pgtools.Final])
+	p.After = append(statements(stages[pgtools.Final]), validChecks(s)...)
 	// A dump without rows says nothing of what is in materialized views.
 	for _, view := range s.MatViews {
 		if view.Populated {

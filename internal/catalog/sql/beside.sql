@@ -1,4 +1,5 @@
--- What a copy leaves out on purpose and a dump without owners does not tell.
+-- What a dump without owners does not tell: what a copy leaves out on purpose,
+-- the roles that policies name, and a state of constraints.
 SELECT 'publication', quote_ident(pubname) FROM pg_publication
 UNION ALL
 SELECT 'subscription', quote_ident(s.subname) FROM pg_subscription s JOIN pg_database d ON d.oid = s.subdbid WHERE d.datname = current_database()
@@ -17,4 +18,12 @@ LEFT JOIN pg_available_extensions a ON a.name = e.extname
 WHERE d.description IS DISTINCT FROM coalesce(a.comment, d.description)
 UNION ALL
 SELECT 'role', pg_get_userbyid(u.role) FROM (SELECT DISTINCT unnest(polroles) FROM pg_policy) u (role) WHERE u.role <> 0
+UNION ALL
+-- Whoever inherits a CHECK may have validated it for himself alone.
+SELECT 'check', format('ALTER TABLE %I.%I VALIDATE CONSTRAINT %I', n.nspname, c.relname, k.conname)
+FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE k.contype = 'c' AND k.convalidated AND k.coninhcount > 0 AND NOT k.conislocal
+  AND n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', 'neontwin')
+  AND EXISTS (SELECT FROM pg_inherits i JOIN pg_constraint p ON p.conrelid = i.inhparent
+    WHERE i.inhrelid = k.conrelid AND p.contype = 'c' AND p.conname = k.conname AND NOT p.convalidated)
 ORDER BY 1, 2

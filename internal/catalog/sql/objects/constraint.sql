@@ -1,10 +1,7 @@
 -- NOT NULL is a property of the column, also where it is a constraint (18).
--- Those of partitions that belong to their parent's are seen there. Whether a
--- CHECK that a table only inherits is valid may differ from its parent's, which
--- no statement of a dump can say: the parent's is compared.
+-- Those of partitions that belong to their parent's are seen there.
 SELECT r.ident || '.' || quote_ident(k.conname),
-  CASE WHEN k.contype = 'c' AND NOT k.conislocal THEN regexp_replace(pg_get_constraintdef(k.oid), ' NOT VALID$', '')
-  ELSE concat_ws(' ', pg_get_constraintdef(k.oid), CASE WHEN NOT k.convalidated THEN '[not validated]' END) END
+  concat_ws(' ', pg_get_constraintdef(k.oid), CASE WHEN NOT k.convalidated THEN '[not validated]' END)
 FROM pg_constraint k JOIN rel r ON r.oid = k.conrelid
 WHERE k.conparentid = 0 AND k.contype NOT IN ('n', 't')
 UNION ALL
