@@ -31,7 +31,9 @@ func TestInABrowser(t *testing.T) {
 		t.Fatalf("%v\n%s", err, w.lastWords())
 	}
 	b.open(w.github.PageURL() + "/" + repository)
+	b.run("window.before = true")
 	b.click("form.merge button.primary")
+	b.await("the answer to the form is shown", 30*time.Second, "return !window.before && document.readyState === 'complete'")
 	// A page that is reloaded would forget this.
 	b.run("window.neverReloaded = true")
 	b.await("a check is queued or at work, or has ended", 30*time.Second, "return document.querySelectorAll('.check').length > 0")

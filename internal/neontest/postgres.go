@@ -114,10 +114,13 @@ func (s *Server) copyData(ctx context.Context, id string, parent *pglocal.Cluste
 	if _, err := os.Stat(data); err == nil {
 		return nil
 	}
-	if err := os.RemoveAll(dir); err != nil {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	// A copy that a killed process had begun may go on for a while, so each has
+	// a folder of its own.
+	half, err := os.MkdirTemp(dir, "half-")
+	if err != nil {
 		return err
 	}
 	// The copy has the parent's superuser with the parent's password.
@@ -125,22 +128,24 @@ func (s *Server) copyData(ctx context.Context, id string, parent *pglocal.Cluste
 		return err
 	}
 	where := fmt.Sprintf("host=127.0.0.1 port=%d user=%s dbname=postgres sslmode=disable", parent.Port(), pglocal.Superuser)
-	cmd := exec.CommandContext(ctx, filepath.Join(parent.Bin(), "pg_basebackup"), "--dbname", where, "--pgdata", data+".new",
+	cmd := exec.CommandContext(ctx, filepath.Join(parent.Bin(), "pg_basebackup"), "--dbname", where, "--pgdata", half,
 		"--wal-method", "stream", "--checkpoint", "fast", "--no-sync", "--no-manifest", "--no-password")
 	cmd.Dir = dir
 	if err := pglocal.Unprivileged(cmd); err != nil {
 		return err
 	}
 	if c := cmd.SysProcAttr.Credential; c != nil {
-		if err := os.Chown(dir, int(c.Uid), int(c.Gid)); err != nil {
-			return err
+		for _, folder := range []string{dir, half} {
+			if err := os.Chown(folder, int(c.Uid), int(c.Gid)); err != nil {
+				return err
+			}
 		}
 	}
 	cmd.Env = append(cmd.Environ(), "PGPASSWORD="+parent.Password())
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("copy the parent of branch %s: %w\n%s", id, err, out)
 	}
-	return os.Rename(data+".new", data)
+	return os.Rename(half, data)
 }
 
 // adopt makes a branch ready on its server.

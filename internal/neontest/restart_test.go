@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -81,6 +82,17 @@ func TestKilled(t *testing.T) {
 	twin := made["branch"].(map[string]any)["id"].(string)
 	if _, err := neontest.Start(t.Context(), neontest.Options{Dir: dir}); err == nil || !strings.Contains(err.Error(), "another sandbox") {
 		t.Errorf("a second sandbox on the same folder: %v", err)
+	}
+	// The worst moment: its copy is half-made, and goes on without it.
+	for half := filepath.Join(dir, "branches", twin, "half-*", "*"); ; {
+		if found, _ := filepath.Glob(half); len(found) > 0 {
+			break
+		}
+		select {
+		case <-time.After(time.Millisecond):
+		case <-t.Context().Done():
+			t.Fatal("no copy was begun")
+		}
 	}
 	if err := cmd.Process.Kill(); err != nil {
 		t.Fatal(err)

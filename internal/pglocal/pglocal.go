@@ -184,11 +184,10 @@ func (c *Cluster) initialize(ctx context.Context) error {
 	if _, err := os.Stat(filepath.Join(c.DataDir(), "PG_VERSION")); err == nil {
 		return nil
 	}
-	// A kill in the middle of initdb leaves a folder that no server starts on.
-	if err := os.RemoveAll(c.DataDir() + ".new"); err != nil {
-		return err
-	}
-	cmd := exec.CommandContext(ctx, filepath.Join(c.bin, "initdb"), "-D", c.DataDir()+".new", "-U", Superuser,
+	// A kill leaves half a folder that no server starts on, and an initdb that
+	// goes on for a while: each has a folder of its own.
+	made := c.DataDir() + ".new-" + randomHex(4)
+	cmd := exec.CommandContext(ctx, filepath.Join(c.bin, "initdb"), "-D", made, "-U", Superuser,
 		"--pwfile", c.passwordFile(), "--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C.UTF-8", "--no-sync")
 	if err := unprivileged(cmd); err != nil {
 		return err
@@ -197,7 +196,7 @@ func (c *Cluster) initialize(ctx context.Context) error {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("initdb in %s: %w\n%s", c.dir, err, out)
 	}
-	return os.Rename(c.DataDir()+".new", c.DataDir())
+	return os.Rename(made, c.DataDir())
 }
 
 // adopt takes over a server that runs on the folder already.
