@@ -35,6 +35,11 @@ func (t *target) inherit(ctx context.Context, conn *pgx.Conn, tools pgtools.Tool
 	if h.database, err = databaseState(ctx, conn, t.name); err != nil {
 		return h, &targetError{"read the Twin's settings", err}
 	}
+	if t.before.Marked && t.before.Mark.State == rebuilding {
+		// A run emptied it and did not come to its end.
+		h.objects = t.before.Mark.Heritage
+		return h, nil
+	}
 	old, err := tools.Dump(ctx, t.url, pgtools.DumpOptions{ACL: true, LockTimeout: 5 * time.Second, ExcludeSchemas: []string{markSchema}})
 	if err != nil {
 		return h, err

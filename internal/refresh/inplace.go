@@ -14,9 +14,10 @@ import (
 )
 
 // clear empties the Twin's own database for a rebuild where it stands. From
-// here until the run has published, the Twin is broken; its comment says so.
-func (t *target) clear(ctx context.Context, token string) error {
-	m := mark{State: rebuilding, Token: token, Twin: t.name, Comment: t.before.Mark.Comment}
+// here until the run has published, the Twin is broken; its comment says so, and
+// keeps the heritage for whoever comes after a run that ended in between.
+func (t *target) clear(ctx context.Context, token string, heritage []string) error {
+	m := mark{State: rebuilding, Token: token, Twin: t.name, Comment: t.before.Mark.Comment, Heritage: heritage}
 	if err := t.comment(ctx, t.conn, t.name, m); err != nil {
 		return err
 	}

@@ -20,6 +20,9 @@ type mark struct {
 	Twin string `json:"twin"`
 	// Comment is what the operator wrote there before us.
 	Comment string `json:"comment,omitempty"`
+	// Heritage are the statements that give back the owners and grants of a
+	// Twin that is rebuilt in place: once it is emptied nothing else knows them.
+	Heritage []string `json:"heritage,omitempty"`
 }
 
 type markState string

@@ -407,7 +407,7 @@ func (s *sync) prepare(ctx context.Context) (clone.Env, error) {
 		}
 		env.Target = s.Job.Target
 		s.cleared = true
-		if err := s.target.clear(ctx, s.lease.Token()); err != nil {
+		if err := s.target.clear(ctx, s.lease.Token(), s.heritage.objects); err != nil {
 			return env, err
 		}
 		return env, s.matchPublic(ctx, env.Target)
