@@ -50,15 +50,19 @@ func (i *Inserter) Cancel(ctx context.Context, run int64, by string) error {
 		if err := s.AddEvent(ctx, run, store.Info, "", "Cancel asked for "+by+"."); err != nil {
 			return err
 		}
-		// The next heartbeat would notice too. Whoever works on the run now is
-		// told at once.
-		if _, err := i.river.JobCancelTx(ctx, tx, st.Job); err != nil && !errors.Is(err, river.ErrNotFound) {
-			return fmt.Errorf("cancel job: %w", err)
-		}
-		return nil
+		return i.tell(ctx, tx, st.Job)
 	})
 	if err != nil {
 		return fmt.Errorf("cancel run %d: %w", run, err)
+	}
+	return nil
+}
+
+// tell tells at once whoever works on a job that its end is asked for. The next
+// heartbeat would notice too.
+func (i *Inserter) tell(ctx context.Context, tx pgx.Tx, job int64) error {
+	if _, err := i.river.JobCancelTx(ctx, tx, job); err != nil && !errors.Is(err, river.ErrNotFound) {
+		return fmt.Errorf("cancel job: %w", err)
 	}
 	return nil
 }
@@ -74,17 +78,28 @@ func (i *Inserter) cancelQueued(ctx context.Context, tx pgx.Tx, run int64, by st
 	return i.reportRun(ctx, tx, run, false)
 }
 
-// cancelled reports whether a person has asked for the end of a run under a
-// lease. River's own word is not enough: it cancels the jobs of the dead too.
-func (q *Queue) cancelled(ctx context.Context, c claimed) bool {
+// asked gives what becomes of a run under a lease whose end was asked for: by
+// a person, or for a newer commit. River's own word is not enough: it cancels
+// the jobs of the dead too.
+func (q *Queue) asked(ctx context.Context, c claimed) (v verdict, asked bool) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
-	held, cancelled, err := store.New(q.beats).Heartbeat(ctx, c.run.ID, c.token, q.cfg.LeaseTTL, nil)
-	if err != nil {
-		q.log.WarnContext(ctx, "nobody can tell whether the run was cancelled", "run", c.run.ID, "err", err)
+	held, end, err := store.New(q.beats).Heartbeat(ctx, c.run.ID, c.token, q.cfg.LeaseTTL, nil)
+	switch {
+	case err != nil:
+		q.log.WarnContext(ctx, "nobody can tell whether the end of the run was asked for", "run", c.run.ID, "err", err)
+		return verdict{}, false
+	case !held || end == store.GoOn:
+		return verdict{}, false
+	case end == store.GiveWay:
+		return gaveWay, true
 	}
-	return held && cancelled
+	return cancelledVerdict, true
 }
 
 // cancelledVerdict ends a run that somebody cancelled.
 var cancelledVerdict = verdict{end: store.Ending{State: twin.Cancelled}, why: "Cancelled. The Twin is as it was."}
+
+// gaveWay ends a run for the one of a newer commit that waits. Should that one
+// have been cancelled meanwhile, this one begins again.
+var gaveWay = verdict{again: true, free: true, why: "Begins again: the run of a newer commit, for which it was interrupted, is gone."}

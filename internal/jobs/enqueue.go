@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -20,29 +19,17 @@ const maxAttempts = 5
 // that answers it:
 //
 //   - The same fact told again (a merged pull request and its push, in either
-//     order) only adds places to the run that exists.
+//     order) only adds places to the run that exists. A branch that has come
+//     back to a commit which it was at before is another fact.
 //   - A commit older than one that is known, or a refused one, becomes a run
 //     that has ended at once, so that its places are told why.
 //   - Otherwise the run waits, and takes the place of the one that waited.
 //
-// A run that is running is never touched.
+// A run that is running is left to finish, unless the Twin's file says that a
+// newer commit restarts it.
 func (i *Inserter) Enqueue(ctx context.Context, r twin.Request) (int64, error) {
 	return i.enqueueKnowing(ctx, r, nil)
 }
-
-// history says how a request's commit lies to others: after them (1), before
-// them (-1), or neither (0).
-type history map[string]int
-
-// doubtError says that a request can't be told from another commit by time,
-// and that nobody has looked yet how the two lie to each other.
-type doubtError struct{ sha string }
-
-func (e *doubtError) Error() string { return "which commit is newer is not known: " + e.sha }
-
-// sameMoment is how far apart the times of two commits must be to say which is
-// newer. GitHub tells whole seconds, in pull requests and pushes not the same.
-const sameMoment = 2 * time.Second
 
 // enqueueKnowing is Enqueue with what is known of the history. Without any,
 // commits of the same moment are taken in the order of their arrival; with
@@ -65,12 +52,15 @@ func (i *Inserter) enqueue(ctx context.Context, tx pgx.Tx, r twin.Request, h his
 	if err != nil {
 		return 0, err
 	}
-	run, err := known(ctx, s, twinID, r)
+	run, from, err := known(ctx, s, twinID, r)
 	if err != nil {
 		return 0, err
 	}
 	if run != 0 {
 		return run, i.addPlaces(ctx, tx, run, r)
+	}
+	if from != "" {
+		r.Forced, r.Before = true, from
 	}
 	n := store.NewRun{TwinID: twinID, Request: r, PageKey: strings.ToLower(rand.Text()), MaxAttempts: maxAttempts}
 	if n.State, n.Failure, n.SupersededBy, err = judge(ctx, s, twinID, r, h); err != nil {
@@ -82,14 +72,39 @@ func (i *Inserter) enqueue(ctx context.Context, tx pgx.Tx, r twin.Request, h his
 	return i.insert(ctx, tx, n)
 }
 
-// known finds the run that answers a request already, 0 if none.
-func known(ctx context.Context, s store.Store, twinID int64, r twin.Request) (int64, error) {
+// known finds the run that answers a request already, 0 if none. from is not
+// empty if there was one, but the branch has come back since: it is the commit
+// that it came from.
+func known(ctx context.Context, s store.Store, twinID int64, r twin.Request) (run int64, from string, err error) {
 	switch r.Trigger {
-	case twin.PullRequest, twin.Push, twin.CatchUp:
-		return s.RunOfFact(ctx, twinID, r.Ref, r.SHA)
 	case twin.Rerun, twin.Schedule, twin.Command:
+		if r.Refusal == nil {
+			run, err = s.RunOfRequest(ctx, twinID, r)
+			return run, "", err
+		}
+		// Why a commit is refused is told on it once, not every night.
+		if r.Trigger == twin.Schedule {
+			run, err = s.RunOfFact(ctx, twinID, r.Ref, r.SHA)
+		}
+		return run, "", err
+	case twin.PullRequest, twin.Push, twin.CatchUp:
 	}
-	return s.RunOfRequest(ctx, twinID, r)
+	if run, err = s.RunOfFact(ctx, twinID, r.Ref, r.SHA); err != nil || run == 0 || r.At.IsZero() {
+		return run, "", err
+	}
+	newest, found, err := s.NewestOf(ctx, twinID, r.Ref)
+	if err != nil || !found {
+		return run, "", err
+	}
+	// Who looks at a branch sees where it is, however it came there.
+	m := move{sha: r.SHA, at: r.At, before: r.Before, forced: r.Forced || r.Trigger == twin.CatchUp}
+	switch {
+	case m.returns(newest):
+		return 0, newest.SHA, nil
+	case r.Forced && newest.SHA == r.SHA:
+		return run, "", s.ForcedAgain(ctx, newest.Run, r.At, r.Before)
+	}
+	return run, "", nil
 }
 
 // addPlaces adds a request's places to the run that answers it.
@@ -137,18 +152,18 @@ func judge(ctx context.Context, s store.Store, twinID int64, r twin.Request, h h
 }
 
 // newer finds the run that a request comes too late for, 0 if there is none.
-// Times decide, and where they are too close, the history.
 func newer(ctx context.Context, s store.Store, twinID int64, r twin.Request, h history) (int64, error) {
 	rivals, err := s.Rivals(ctx, twinID, r.Ref, r.SHA, r.At, sameMoment)
 	if err != nil {
 		return 0, err
 	}
+	m := move{sha: r.SHA, at: r.At, before: r.Before, forced: r.Forced}
 	older := []int64{}
 	for _, v := range rivals {
-		way, known := h[v.SHA]
+		way, err := m.against(v, h)
 		switch {
-		case h != nil && !known:
-			return 0, &doubtError{v.SHA}
+		case err != nil:
+			return 0, err
 		case way < 0:
 			return v.Run, nil
 		case way > 0:
@@ -182,11 +197,28 @@ func (i *Inserter) queue(ctx context.Context, tx pgx.Tx, n store.NewRun) (int64,
 			return 0, err
 		}
 	}
-	// The end of the running one starts this one.
 	if running == 0 {
 		return run, i.startRun(ctx, tx, run, nil)
 	}
+	// The end of the running one starts this one.
+	if n.Request.Spec.OnNewer == twin.OnNewerRestart {
+		return run, i.giveWay(ctx, tx, running, run, n.Request.SHA)
+	}
 	return run, nil
+}
+
+// giveWay asks the worker of a run to end it for the run of a newer commit,
+// unless it publishes already. Its end, as with all ends, starts the other.
+func (i *Inserter) giveWay(ctx context.Context, tx pgx.Tx, running, newer int64, sha string) error {
+	s := store.New(tx)
+	job, asked, err := s.RequestGiveWay(ctx, running, sha)
+	if err != nil || !asked {
+		return err
+	}
+	if err := s.AddEvent(ctx, running, store.Info, "", fmt.Sprintf("Asked to give way to run %d.", newer)); err != nil {
+		return err
+	}
+	return i.tell(ctx, tx, job)
 }
 
 // superseded tells that a run has lost its place to another one.

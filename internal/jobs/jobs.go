@@ -15,6 +15,7 @@ import (
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 	"github.com/riverqueue/river/rivertype"
 
+	"github.com/neontwin/neontwin/internal/store"
 	"github.com/neontwin/neontwin/internal/twin"
 )
 
@@ -24,6 +25,8 @@ type Decider interface {
 	// Order says how commit a lies to commit b: after it (1), before it (-1), or
 	// neither (0), as after a forced push.
 	Order(ctx context.Context, repo twin.Repository, a, b string) (int, error)
+	// Scheduled says what the schedule of a Twin asks for now.
+	Scheduled(ctx context.Context, repo twin.Repository, name string) (twin.Decision, error)
 }
 
 // Filler carries out one attempt of a run under a lease. It ends soon after
@@ -73,6 +76,9 @@ type Config struct {
 	// RetryAfter is the wait before the second attempt of a run; 30 s. It
 	// doubles with every attempt.
 	RetryAfter time.Duration
+	// Now is the clock that schedules follow; the database's, which all workers
+	// share.
+	Now func(context.Context) (time.Time, error)
 }
 
 func (c Config) withDefaults() Config {
@@ -84,6 +90,9 @@ func (c Config) withDefaults() Config {
 	c.ProgressEvery = cmp.Or(c.ProgressEvery, 30*time.Second)
 	c.StaleAfter = cmp.Or(c.StaleAfter, 2*time.Minute)
 	c.RetryAfter = cmp.Or(c.RetryAfter, 30*time.Second)
+	if c.Now == nil {
+		c.Now = store.New(c.Pool).Now
+	}
 	return c
 }
 
@@ -143,6 +152,7 @@ func (q *Queue) workers() (*river.Workers, error) {
 	err := errors.Join(
 		river.AddWorkerSafely(workers, &webhookWorker{q: q}),
 		river.AddWorkerSafely(workers, &syncWorker{q: q}),
+		river.AddWorkerSafely(workers, &dueWorker{q: q}),
 		river.AddWorkerSafely(workers, &reportWorker{q: q}),
 	)
 	if err != nil {

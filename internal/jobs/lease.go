@@ -143,7 +143,7 @@ func (l *lease) beat(ctx context.Context, p *twin.Progress) error {
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, l.q.cfg.LeaseTTL/6)
 	defer cancel()
-	held, cancelled, err := store.New(l.q.beats).Heartbeat(ctx, l.run, l.token, l.q.cfg.LeaseTTL, p)
+	held, end, err := store.New(l.q.beats).Heartbeat(ctx, l.run, l.token, l.q.cfg.LeaseTTL, p)
 	if err != nil {
 		return err
 	}
@@ -157,7 +157,7 @@ func (l *lease) beat(ctx context.Context, p *twin.Progress) error {
 		l.confirmed = began
 		l.fence.Reset(l.left(began))
 	}
-	if cancelled {
+	if end != store.GoOn {
 		l.end(twin.ErrCancelled)
 		return twin.ErrCancelled
 	}

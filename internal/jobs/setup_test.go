@@ -110,6 +110,11 @@ func (d decider) Order(_ context.Context, _ twin.Repository, a, b string) (int, 
 	return strings.Compare(a, b), nil
 }
 
+// Scheduled is decided like a delivery of that name.
+func (d decider) Scheduled(ctx context.Context, repo twin.Repository, name string) (twin.Decision, error) {
+	return d(ctx, twin.Delivery{Event: "schedule", Action: name, RepositoryID: repo.ID})
+}
+
 type filler func(context.Context, twin.Run, twin.Lease) (twin.Report, error)
 
 func (f filler) Fill(ctx context.Context, r twin.Run, l twin.Lease) (twin.Report, error) {

@@ -75,13 +75,16 @@ func (w *syncWorker) Work(ctx context.Context, job *river.Job[syncArgs]) error {
 	defer func() { lose(nil); keeping.Wait(); l.fence.Stop() }()
 	defer context.AfterFunc(held, func() { cancel(context.Cause(held)) })()
 	report, err := w.fill(filling, c.run, l)
+	if err != nil && held.Err() == nil {
+		if v, asked := w.q.asked(ctx, c); asked {
+			log.InfoContext(ctx, "run ended as it was asked to", "for_newer", v.again, "took", time.Since(began))
+			return w.persist(ctx, held, job, c, v)
+		}
+	}
 	switch {
 	case held.Err() != nil:
 		log.WarnContext(ctx, "lease lost: what this attempt did does not count", "err", context.Cause(held))
 		return nil
-	case err != nil && w.q.cancelled(ctx, c):
-		log.InfoContext(ctx, "run cancelled", "took", time.Since(began))
-		return w.persist(ctx, held, job, c, cancelledVerdict)
 	case err != nil && ctx.Err() != nil:
 		return w.handOver(ctx, c)
 	}

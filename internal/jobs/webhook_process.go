@@ -77,6 +77,9 @@ func (w *webhookWorker) process(ctx context.Context, d twin.Delivery) (reason st
 	if err != nil {
 		return "", err
 	}
+	if err := w.q.declare(ctx, decision.Declared); err != nil {
+		return "", err
+	}
 	for _, r := range decision.Requests {
 		run, err := w.enqueue(ctx, r)
 		if err != nil {
@@ -93,16 +96,10 @@ func (w *webhookWorker) process(ctx context.Context, d twin.Delivery) (reason st
 
 // enqueue is Enqueue that looks into the history where times don't tell which
 // commit is newer.
-func (w *webhookWorker) enqueue(ctx context.Context, r twin.Request) (int64, error) {
-	h := history{}
-	for {
-		run, err := w.q.enqueueKnowing(ctx, r, h)
-		var doubt *doubtError
-		if !errors.As(err, &doubt) {
-			return run, err
-		}
-		if h[doubt.sha], err = w.q.cfg.Decider.Order(ctx, r.Repo, r.SHA, doubt.sha); err != nil {
-			return 0, err
-		}
-	}
+func (w *webhookWorker) enqueue(ctx context.Context, r twin.Request) (run int64, err error) {
+	err = w.q.knowing(ctx, r.Repo, r.SHA, func(h history) (err error) {
+		run, err = w.q.enqueueKnowing(ctx, r, h)
+		return err
+	})
+	return run, err
 }

@@ -71,15 +71,25 @@ func (s Store) Claim(ctx context.Context, run, token int64, owner, generation st
 		UPDATE sync_run SET
 			attempt = attempt + CASE WHEN state = 'running' AND lease_owner IS NULL THEN 0 ELSE 1 END,
 			state = 'running', lease_token = $2, lease_owner = $3, generation = $4, lease_expires_at = now() + $5::interval,
-			not_before = NULL, phase = NULL, progress = NULL, started_at = now()
+			not_before = NULL, phase = NULL, progress = NULL, started_at = now(), give_way = false
 		WHERE id = $1`, run, token, owner, generation, ttl)
 	return err
 }
 
+// End says whether a run is to end before it has published, and for whom.
+type End int
+
+// Who can ask for the end of a run.
+const (
+	GoOn    End = iota // nobody has
+	Cancel             // a person
+	GiveWay            // the run of a newer commit
+)
+
 // Heartbeat extends a lease and stores the progress made. It gives false if
-// the lease has passed to somebody else or was given back, and says whether a
-// person has asked for the run's end.
-func (s Store) Heartbeat(ctx context.Context, run, token int64, ttl time.Duration, p *twin.Progress) (held, cancelled bool, err error) {
+// the lease has passed to somebody else or was given back, and says whether the
+// run's end was asked for.
+func (s Store) Heartbeat(ctx context.Context, run, token int64, ttl time.Duration, p *twin.Progress) (held bool, end End, err error) {
 	var phase *twin.Phase
 	if p != nil {
 		phase = &p.Phase
@@ -87,8 +97,8 @@ func (s Store) Heartbeat(ctx context.Context, run, token int64, ttl time.Duratio
 	held, err = s.maybe(ctx, "extend lease", `
 		UPDATE sync_run SET lease_expires_at = now() + $3::interval, phase = coalesce($4, phase), progress = coalesce($5, progress)
 		WHERE id = $1 AND lease_token = $2 AND state = 'running' AND lease_owner IS NOT NULL
-		RETURNING cancel_requested_at IS NOT NULL`, []any{run, token, ttl, phase, p}, &cancelled)
-	return held, cancelled, err
+		RETURNING CASE WHEN cancel_requested_at IS NOT NULL THEN 1 WHEN give_way THEN 2 ELSE 0 END`, []any{run, token, ttl, phase, p}, &end)
+	return held, end, err
 }
 
 // GiveBack ends a lease in order: the run stays running and the next worker

@@ -1,0 +1,70 @@
+package jobs
+
+import (
+	"time"
+
+	"github.com/neontwin/neontwin/internal/store"
+)
+
+// history says how a request's commit lies to others: after them (1), before
+// them (-1), or neither (0).
+type history map[string]int
+
+// doubtError says that a request can't be told from another commit by time,
+// and that nobody has looked yet how the two lie to each other.
+type doubtError struct{ sha string }
+
+func (e *doubtError) Error() string { return "which commit is newer is not known: " + e.sha }
+
+// sameMoment is how far apart the times of two commits must be to say which is
+// newer. GitHub tells whole seconds, in pull requests and pushes not the same.
+const sameMoment = 2 * time.Second
+
+// move is a branch that came to a commit, as it is told.
+type move struct {
+	sha    string
+	at     time.Time
+	before string // where the branch was, empty if unknown
+	forced bool   // the commit need not come after that
+}
+
+// near reports whether two moves are of one moment, so that their times don't
+// order them.
+func (m move) near(other time.Time) bool { return m.at.Sub(other).Abs() <= sameMoment }
+
+// against says whether a move came after (1) or before (-1) the one by which
+// the branch came to another commit. Times decide, and where they are too
+// close, what the pushes say of where the branch came from, and then the
+// history. 0 is neither: two lines of which one replaced the other.
+func (m move) against(other store.Rival, h history) (int, error) {
+	linked := m.before != "" && m.before == other.SHA
+	from := other.ForcedFrom != nil && *other.ForcedFrom == m.sha
+	switch {
+	case !m.near(other.At):
+		return m.at.Compare(other.At), nil
+	case from && !(linked && m.forced && m.at.After(other.At)):
+		return -1, nil
+	case linked:
+		return 1, nil
+	case h == nil:
+		return 0, nil
+	}
+	way, known := h[other.SHA]
+	if !known {
+		return 0, &doubtError{other.SHA}
+	}
+	return way, nil
+}
+
+// returns reports whether a move to a commit that is known brought the branch
+// back there from another commit: then it is not the fact that is known. What
+// is told late, or twice, brings nothing back.
+func (m move) returns(newest store.Rival) bool {
+	switch {
+	case m.sha == newest.SHA:
+		return false
+	case m.before != "" && m.before == newest.SHA:
+		return m.at.After(newest.At) || m.forced && m.near(newest.At)
+	}
+	return m.forced && !m.near(newest.At) && m.at.After(newest.At)
+}
