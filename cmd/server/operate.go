@@ -61,7 +61,7 @@ func printTwins(w io.Writer, twins []store.TwinStatus, now time.Time) {
 		fmt.Fprintln(w, "There are no Twins yet: the first merged pull request or push makes one.")
 		return
 	}
-	t := table(w, "TWIN", "REPOSITORY", "TARGET", "SERVES PRODUCTION AS OF", "COMMIT", "NOW")
+	t := table(w, "TWIN", "REPOSITORY", "TARGET", "SERVES PRODUCTION AS OF", "COMMIT", "NEXT", "NOW")
 	for _, s := range twins {
 		asOf, commit, doing := "never published", "-", "-"
 		if p := s.Published; p != nil && p.Report != nil {
@@ -71,9 +71,43 @@ func printTwins(w io.Writer, twins []store.TwinStatus, now time.Time) {
 		if s.Current != nil {
 			doing = fmt.Sprintf("run %d: %s", s.Current.ID, s.Current.Headline())
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", s.Spec.Name, s.Repo.FullName(), cmp.Or(s.Target, "-"), asOf, commit, doing)
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", s.Spec.Name, s.Repo.FullName(), cmp.Or(s.Target, "-"), asOf, commit, next(s), doing)
 	}
 	_ = t.Flush() // its errors are the writer's
+}
+
+// next says when a Twin's schedule is due.
+func next(s store.TwinStatus) string {
+	switch {
+	case s.NextAt.IsZero():
+		return "-"
+	case s.Paused:
+		return "paused"
+	}
+	return twin.HumanTime(s.NextAt)
+}
+
+// releaseTarget makes the Twin that holds a target let go of it.
+func releaseTarget(ctx context.Context, env environment, target string) error {
+	return withControl(ctx, env, func(pool *pgxpool.Pool) error {
+		inbox, err := jobs.NewInserter(pool, slog.New(slog.NewTextHandler(env.stderr, &slog.HandlerOptions{Level: slog.LevelWarn})))
+		if err != nil {
+			return err
+		}
+		repo, name, err := inbox.Release(ctx, target)
+		var busy *jobs.BusyError
+		switch {
+		case errors.Is(err, store.ErrNotFound):
+			return fmt.Errorf(`no Twin holds a target %s; "server status" lists them`, target)
+		case errors.As(err, &busy):
+			return fmt.Errorf(`run %d is %s and fills the target: wait for its end, or end it with "server cancel %d"`, busy.Run, busy.State, busy.Run)
+		case err != nil:
+			return err
+		}
+		fmt.Fprintf(env.stdout, "Twin %s of %s has let go of target %s. The next Twin that asks for it gets it: "+
+			"this one too, while the operator's file still gives it the target.\n", name, repo.FullName(), target)
+		return nil
+	})
 }
 
 // showRuns prints the newest runs.

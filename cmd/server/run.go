@@ -41,6 +41,9 @@ type commandLine struct {
 	Cancel struct {
 		Run int64 `arg:"" help:"The run's number, as \"server runs\" prints it."`
 	} `cmd:"" help:"End a run that waits or works; refused once it publishes."`
+	Release struct {
+		Target string `arg:"" help:"The target's name in the operator's file."`
+	} `cmd:"" help:"Make the Twin that holds a target let go of it, for another Twin to take; refused while a run fills it."`
 	Healthcheck struct{} `cmd:"" help:"Ask a running service on this machine whether it lives; for containers."`
 }
 
@@ -82,6 +85,8 @@ func run(ctx context.Context, args []string, env environment) int {
 		err = showRuns(ctx, env, cl.Runs.Limit)
 	case "cancel <run>":
 		err = cancelRun(ctx, env, cl.Cancel.Run)
+	case "release <target>":
+		err = releaseTarget(ctx, env, cl.Release.Target)
 	case "healthcheck":
 		err = healthcheck(ctx, env)
 	default:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -96,6 +97,10 @@ type TwinStatus struct {
 	Published *twin.Run
 	// Current is the run that is running, else the one that waits.
 	Current *twin.Run
+	// NextAt is when its schedule is due next, zero without one, and Paused says
+	// that it is not followed for now.
+	NextAt time.Time
+	Paused bool
 }
 
 // Twins reads all Twins with what they serve and what they do.
@@ -103,15 +108,18 @@ func (s Store) Twins(ctx context.Context) ([]TwinStatus, error) {
 	type row struct {
 		TwinStatus
 		published, current int64
+		next               *time.Time
 	}
 	rows, _ := s.db.Query(ctx, `
 		SELECT t.id, t.installation_id, t.repository_id, t.owner, t.repository_name, t.default_branch, t.config, coalesce(t.target, ''),
 			coalesce((SELECT r.id FROM sync_run r WHERE r.twin_id = t.id AND r.state = 'succeeded' ORDER BY r.finished_at DESC, r.id DESC LIMIT 1), 0),
-			coalesce((SELECT r.id FROM sync_run r WHERE r.twin_id = t.id AND r.state IN ('running', 'queued') ORDER BY r.state DESC LIMIT 1), 0)
+			coalesce((SELECT r.id FROM sync_run r WHERE r.twin_id = t.id AND r.state IN ('running', 'queued') ORDER BY r.state DESC LIMIT 1), 0),
+			t.next_run_at, t.paused_at IS NOT NULL
 		FROM twin t ORDER BY lower(t.owner), lower(t.repository_name), t.name, t.id`)
 	found, err := collect(rows, "list twins", func(r pgx.CollectableRow) (t row, err error) {
 		err = r.Scan(&t.ID, &t.Repo.InstallationID, &t.Repo.ID, &t.Repo.Owner, &t.Repo.Name, &t.Repo.DefaultBranch,
-			&t.Spec, &t.Target, &t.published, &t.current)
+			&t.Spec, &t.Target, &t.published, &t.current, &t.next, &t.Paused)
+		t.NextAt = moment(t.next)
 		return t, err
 	})
 	if err != nil {
