@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/neontwin/neontwin/internal/pgcopy"
 	"github.com/neontwin/neontwin/internal/twin"
@@ -32,36 +31,24 @@ const readableObjects = `(pg_catalog.current_setting('is_superuser') = 'on' OR p
 	WHERE a.privilege_type = 'SELECT' AND (a.grantee = 0 OR pg_catalog.pg_has_role(a.grantee, 'USAGE'))))`
 
 // copyLargeObjects moves all large objects that may be read, and their comments.
-func (p *Plan) copyLargeObjects(ctx context.Context, env Env) error {
-	if p.LargeObjects == 0 {
+func (r *run) copyLargeObjects(ctx context.Context) error {
+	if r.LargeObjects == 0 {
 		return nil
 	}
-	const what = "large objects"
-	source, err := pgcopy.Reader(ctx, env.Source, env.App, env.Snapshot)
-	if err != nil {
-		return &Error{Object: "connection to the source", Source: true, Err: err}
-	}
-	defer closeConn(source)
-	target, err := pgcopy.Writer(ctx, env.Target, env.App)
-	if err != nil {
-		return &Error{Object: "connection to the target", Err: err}
-	}
-	defer closeConn(target)
-	if err := exec(ctx, target, "CREATE TEMP TABLE neontwin_objects (oid oid, data bytea)"); err != nil {
-		return &Error{Object: what, Err: err}
-	}
-	m := objectMover{source: source.PgConn(), target: target, tracker: env.Tracker}
+	m := objectMover{run: r, source: reader(r.env, true), target: &session{app: r.env.App, open: r.openObjects}}
+	defer func() { closeConn(m.source.conn); closeConn(m.target.conn) }()
 	for last, limit := uint32(0), 100; ; {
-		b, err := m.first(ctx, last, limit)
+		key := fmt.Sprintf("objects%d", last)
+		b, err := m.first(ctx, key, last, limit)
 		if err != nil {
-			return &Error{Object: what, Source: fromSource(err), Err: err}
+			return err
 		}
 		if b.count == 0 {
 			break
 		}
 		for offset := int64(slice); len(b.full) > 0; offset += slice {
-			if b.full, err = m.next(ctx, b.full, offset); err != nil {
-				return &Error{Object: what, Source: fromSource(err), Err: err}
+			if b.full, err = m.next(ctx, fmt.Sprintf("%s.%d", key, offset), b.full, offset); err != nil {
+				return err
 			}
 		}
 		last = b.last
@@ -71,17 +58,28 @@ func (p *Plan) copyLargeObjects(ctx context.Context, env Env) error {
 			limit = max(limit/2, 8)
 		}
 	}
-	if err := commentObjects(ctx, source, target); err != nil {
-		return &Error{Object: what, Source: fromSource(err), Err: err}
-	}
-	return nil
+	return m.comment(ctx)
 }
+
+// openObjects opens a session on the target with a table to land in.
+func (r *run) openObjects(ctx context.Context) (*pgx.Conn, error) {
+	conn, err := pgcopy.Writer(ctx, r.env.Target, r.env.App)
+	if err != nil {
+		return nil, err
+	}
+	if err := exec(ctx, conn, "CREATE TEMP TABLE neontwin_objects (oid oid, data bytea)"); err != nil {
+		closeConn(conn)
+		return nil, err
+	}
+	return conn, nil
+}
+
+const largeObjects = "large objects"
 
 // objectMover moves slices of large objects.
 type objectMover struct {
-	source  *pgconn.PgConn
-	target  *pgx.Conn
-	tracker *Tracker
+	*run
+	source, target *session
 }
 
 // objectBatch is what the first slices of some objects said.
@@ -92,62 +90,88 @@ type objectBatch struct {
 }
 
 // first makes objects out of their first slices.
-func (m *objectMover) first(ctx context.Context, after uint32, limit int) (objectBatch, error) {
+func (m *objectMover) first(ctx context.Context, key string, after uint32, limit int) (objectBatch, error) {
 	from := fmt.Sprintf(`SELECT l.oid, pg_catalog.lo_get(l.oid, 0, %d) FROM pg_catalog.pg_largeobject_metadata l WHERE l.oid > %d AND %s ORDER BY l.oid LIMIT %d`,
 		slice, after, readableObjects, limit)
-	return m.move(ctx, from, "pg_catalog.lo_from_bytea(oid, data)")
+	return m.move(ctx, key, from, "pg_catalog.lo_from_bytea(oid, data)")
 }
 
 // next adds the slices at an offset to objects that are there already.
-func (m *objectMover) next(ctx context.Context, objects []uint32, offset int64) ([]uint32, error) {
+func (m *objectMover) next(ctx context.Context, key string, objects []uint32, offset int64) ([]uint32, error) {
 	list := strings.Trim(strings.ReplaceAll(fmt.Sprint(objects), " ", ","), "[]")
 	from := fmt.Sprintf(`SELECT l.oid, pg_catalog.lo_get(l.oid, %d, %d) FROM pg_catalog.unnest('{%s}'::oid[]) l (oid)`, offset, slice, list)
-	b, err := m.move(ctx, from, fmt.Sprintf("pg_catalog.lo_put(oid, %d, data)", offset))
+	b, err := m.move(ctx, key, from, fmt.Sprintf("pg_catalog.lo_put(oid, %d, data)", offset))
 	return b.full, err
 }
 
-func (m *objectMover) move(ctx context.Context, from, put string) (objectBatch, error) {
-	var b objectBatch
-	_, err := pgcopy.Copy(ctx, m.source, m.target.PgConn(), pgcopy.Stream{
-		From: "COPY (" + from + ") TO STDOUT (FORMAT binary)",
-		To:   "TRUNCATE pg_temp.neontwin_objects; COPY pg_temp.neontwin_objects FROM STDIN (FORMAT binary)",
-		Moved: func(n int) {
-			m.tracker.update(false, func(now *twin.Progress) {
-				now.BytesDone += int64(n)
-				now.BytesTotal += int64(n)
-			})
-		},
-	})
-	if err != nil {
-		return b, err
+// move carries some slices and puts them where they belong, exactly once.
+func (m *objectMover) move(ctx context.Context, key, from, put string) (b objectBatch, err error) {
+	count := func(n int64) {
+		m.env.Tracker.update(false, func(now *twin.Progress) { now.BytesDone += n; now.BytesTotal += n })
 	}
-	// OFFSET 0 keeps the function from being left out.
-	err = m.target.QueryRow(ctx, fmt.Sprintf(`SELECT count(*), coalesce(sum(n), 0)::bigint, coalesce(max(oid::bigint), 0)::oid,
-		coalesce(array_agg(oid) FILTER (WHERE n = %d), '{}') FROM (SELECT oid, pg_catalog.octet_length(data) AS n, %s FROM pg_temp.neontwin_objects OFFSET 0) o`, slice, put)).
-		Scan(&b.count, &b.bytes, &b.last, &b.full)
+	err = m.transfer(ctx, largeObjects, m.source, m.target, func(source, target *pgx.Conn, n int) (int64, error) {
+		sent, err := pgcopy.Copy(ctx, source.PgConn(), target.PgConn(), pgcopy.Stream{
+			From:  "COPY (" + from + ") TO STDOUT (FORMAT binary)",
+			To:    "TRUNCATE pg_temp.neontwin_objects; COPY pg_temp.neontwin_objects FROM STDIN (FORMAT binary)",
+			Moved: func(n int) { count(int64(n)); m.rate.Wait(ctx, n) },
+		})
+		if err == nil {
+			if b, err = m.put(ctx, target, key, put, n); err != nil {
+				err = &pgcopy.TargetError{Err: err}
+			}
+		}
+		if err != nil {
+			m.env.Tracker.update(false, func(now *twin.Progress) { now.BytesTotal -= sent.Bytes })
+		}
+		return sent.Bytes, err
+	})
+	if err == nil {
+		m.notes.Add(1)
+	}
 	return b, err
 }
 
-// commentObjects carries the comments over.
-func commentObjects(ctx context.Context, source, target *pgx.Conn) error {
-	rows, err := source.Query(ctx, `SELECT d.objoid, d.description FROM pg_catalog.pg_description d
-		JOIN pg_catalog.pg_largeobject_metadata l ON l.oid = d.objoid WHERE d.classoid = 'pg_catalog.pg_largeobject'::regclass AND `+readableObjects)
-	if err != nil {
-		return &pgcopy.SourceError{Err: err}
+// put calls a function for each slice that has landed, and notes it. A try
+// before this one may have come so far that nothing is left to do but to look.
+func (m *objectMover) put(ctx context.Context, target *pgx.Conn, key, function string, n int) (objectBatch, error) {
+	// OFFSET 0 keeps the function from being left out.
+	look := func(with, function string) (b objectBatch, err error) {
+		err = target.QueryRow(ctx, with+fmt.Sprintf(`SELECT count(*), coalesce(sum(n), 0)::bigint, coalesce(max(oid::bigint), 0)::oid,
+			coalesce(array_agg(oid) FILTER (WHERE n = %d), '{}') FROM (SELECT oid, pg_catalog.octet_length(data) AS n, %s FROM pg_temp.neontwin_objects OFFSET 0) o`, slice, function)).
+			Scan(&b.count, &b.bytes, &b.last, &b.full)
+		return b, err
 	}
+	b, err := look("WITH noted AS ("+strings.TrimSuffix(strings.TrimSpace(m.note(key)), ";")+") ", function)
+	if n > 1 && noted(err) {
+		return look("", "NULL")
+	}
+	return b, err
+}
+
+// comment carries the comments over.
+func (m *objectMover) comment(ctx context.Context) error {
 	var comments []string
-	var oid uint32
-	var text string
-	_, err = pgx.ForEachRow(rows, []any{&oid, &text}, func() error {
-		comments = append(comments, fmt.Sprintf("COMMENT ON LARGE OBJECT %d IS %s", oid, pgcopy.Literal(text)))
-		return nil
+	err := inquire(ctx, m.env, m.source, true, largeObjects, func(conn *pgx.Conn) error {
+		rows, err := conn.Query(ctx, `SELECT d.objoid, d.description FROM pg_catalog.pg_description d
+			JOIN pg_catalog.pg_largeobject_metadata l ON l.oid = d.objoid WHERE d.classoid = 'pg_catalog.pg_largeobject'::regclass AND `+readableObjects)
+		if err != nil {
+			return err
+		}
+		comments = nil
+		var oid uint32
+		var text string
+		_, err = pgx.ForEachRow(rows, []any{&oid, &text}, func() error {
+			comments = append(comments, fmt.Sprintf("COMMENT ON LARGE OBJECT %d IS %s", oid, pgcopy.Literal(text)))
+			return nil
+		})
+		return err
 	})
 	if err != nil {
-		return &pgcopy.SourceError{Err: err}
+		return err
 	}
 	// Each one takes a lock until its transaction ends.
-	for batch := range slices.Chunk(comments, maxBatch) {
-		if err := exec(ctx, target, strings.Join(batch, ";")); err != nil {
+	for i, batch := range slices.Collect(slices.Chunk(comments, maxBatch)) {
+		if err := m.once(ctx, m.target, fmt.Sprintf("objects.comments%d", i), largeObjects, strings.Join(batch, ";")); err != nil {
 			return err
 		}
 	}
@@ -168,28 +192,22 @@ func (p *Plan) verifyLargeObjects(ctx context.Context, env Env, deep bool) (diff
 			FROM pg_catalog.generate_series(0, (SELECT pg_catalog.lo_lseek64(f, 0, 2) + 0 * pg_catalog.lo_close(f) FROM pg_catalog.lo_open(l.oid, 262144) f) / %[1]d) i)), 0)`, slice)
 	}
 	query := "SELECT count(*), (" + content + ")::text FROM pg_catalog.pg_largeobject_metadata l WHERE " + readableObjects
-	type side struct {
+	var there [2]struct {
 		count int64
 		hash  string
 	}
-	ask := func(url, snapshot string) (s side, err error) {
-		conn, err := pgcopy.Reader(ctx, url, env.App, snapshot)
+	for i := range there {
+		source := i == 0
+		server := reader(env, source)
+		err := inquire(ctx, env, server, source, largeObjects, func(conn *pgx.Conn) error {
+			return conn.QueryRow(ctx, query).Scan(&there[i].count, &there[i].hash)
+		})
+		closeConn(server.conn)
 		if err != nil {
-			return s, err
+			return nil, err
 		}
-		defer closeConn(conn)
-		err = conn.QueryRow(ctx, query).Scan(&s.count, &s.hash)
-		return s, err
 	}
-	source, err := ask(env.Source, env.Snapshot)
-	if err != nil {
-		return nil, &Error{Object: "large objects", Source: true, Err: err}
-	}
-	target, err := ask(env.Target, "")
-	if err != nil {
-		return nil, &Error{Object: "large objects", Err: err}
-	}
-	switch {
+	switch source, target := there[0], there[1]; {
 	case source.count != target.count:
 		diffs = append(diffs, fmt.Sprintf("there are %d large objects in the snapshot and %d in the copy", source.count, target.count))
 	case source.hash != target.hash:

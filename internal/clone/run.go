@@ -40,6 +40,14 @@ type Env struct {
 	Between func(table catalog.Name, w io.Writer) io.WriteCloser
 }
 
+// whole is the environment with a logger, if it is one that hears nothing.
+func (e Env) whole() Env {
+	if e.Logger == nil {
+		e.Logger = slog.New(slog.DiscardHandler)
+	}
+	return e
+}
+
 // Error is what stopped a run, and at which object.
 type Error struct {
 	// Object is the table or definition at hand, as catalog.Name.String or a
@@ -92,9 +100,7 @@ func (p *Plan) Run(ctx context.Context, env Env) ([]twin.TableReport, error) {
 			TablesTotal: len(p.Steps), RowsTotal: p.Rows(), BytesTotal: p.Bytes(), IndexesTotal: p.Builds(),
 		}
 	})
-	if env.Logger == nil {
-		env.Logger = slog.New(slog.DiscardHandler)
-	}
+	env = env.whole()
 	r := &run{Plan: p, env: env, rate: pgcopy.NewRate(env.MaxRate), tables: make([]tableState, len(p.Steps))}
 	r.targets.open = func() *session {
 		return &session{app: env.App, open: func(ctx context.Context) (*pgx.Conn, error) {
@@ -144,7 +150,7 @@ func (r *run) rows(ctx context.Context, _ *session) error {
 	r.env.Tracker.Begin(twin.Load)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return r.load(ctx) })
-	g.Go(func() error { return r.copyLargeObjects(ctx, r.env) })
+	g.Go(func() error { return r.copyLargeObjects(ctx) })
 	return g.Wait()
 }
 

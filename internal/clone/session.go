@@ -35,7 +35,10 @@ type session struct {
 // get gives the connection.
 func (s *session) get(ctx context.Context) (*pgx.Conn, error) {
 	if s.conn != nil && !s.conn.IsClosed() {
-		return s.conn, nil
+		if s.conn.PgConn().TxStatus() != 'E' {
+			return s.conn, nil
+		}
+		closeConn(s.conn) // a transaction that has failed reads nothing more
 	}
 	conn, err := s.open(ctx)
 	if err != nil {
@@ -120,9 +123,13 @@ func (p *pool) close() {
 	wg.Wait()
 }
 
+func (r *run) again(ctx context.Context, object string, try func(n int) error) error {
+	return again(ctx, r.env.Logger, object, try)
+}
+
 // again repeats try while its error may go away by itself. n counts the tries
 // from 1.
-func (r *run) again(ctx context.Context, object string, try func(n int) error) error {
+func again(ctx context.Context, log *slog.Logger, object string, try func(n int) error) error {
 	for n := 1; ; n++ {
 		err := try(n)
 		if err == nil || ctx.Err() != nil || n == tries || !pgcopy.Transient(err) {
@@ -130,7 +137,7 @@ func (r *run) again(ctx context.Context, object string, try func(n int) error) e
 		}
 		wait := min(30*time.Second, 250*time.Millisecond<<n)
 		wait = wait/2 + rand.N(wait/2) //nolint:gosec // spreads the load, keeps no secret
-		r.env.Logger.WarnContext(ctx, "trying again", slog.String("object", object), slog.Int("try", n), slog.Duration("in", wait), slog.Any("err", err))
+		log.WarnContext(ctx, "trying again", slog.String("object", object), slog.Int("try", n), slog.Duration("in", wait), slog.Any("err", err))
 		if pause(ctx, wait) != nil {
 			return err
 		}

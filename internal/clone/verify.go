@@ -36,7 +36,11 @@ func (e *MismatchError) Error() string {
 // everything that a schema consists of, whether constraints are valid
 // included; each sequence with its column; large objects. It gives in words
 // what agreed. What differs is a *MismatchError.
+//
+// A connection that is lost is asked for again, the source's while the snapshot
+// lives.
 func (p *Plan) Verify(ctx context.Context, env Env, deep bool) ([]string, error) {
+	env = env.whole()
 	env.Tracker.Begin(twin.Verify)
 	g, gctx := errgroup.WithContext(ctx)
 	var counted int64
@@ -70,13 +74,14 @@ func (p *Plan) Verify(ctx context.Context, env Env, deep bool) ([]string, error)
 // Compare holds any database against the source's snapshot as Verify does,
 // whoever made it, and compares where sequences stand too.
 func Compare(ctx context.Context, env Env, deep bool) ([]string, error) {
-	source, err := readCatalog(ctx, env.Source, env.App, env.Snapshot)
+	env = env.whole()
+	source, err := schemaOf(ctx, env, true, catalog.Read)
 	if err != nil {
-		return nil, &Error{Object: "schema", Source: true, Err: err}
+		return nil, err
 	}
-	target, err := readCatalog(ctx, env.Target, env.App, "")
+	target, err := schemaOf(ctx, env, false, catalog.Read)
 	if err != nil {
-		return nil, &Error{Object: "schema", Err: err}
+		return nil, err
 	}
 	p := &Plan{LargeObjects: source.LargeObjects - source.LargeObjectsUnreadable}
 	native := sameHashes(source.ServerVersion, target.ServerVersion)
@@ -115,13 +120,41 @@ func stepOf(t catalog.Table, s *catalog.Schema, native bool) Step {
 	return step
 }
 
-func readCatalog(ctx context.Context, url, app, snapshot string) (*catalog.Schema, error) {
-	conn, err := pgcopy.Reader(ctx, url, app, snapshot)
+// reader is a session that reads on one of the two servers: on the source what
+// the snapshot saw.
+func reader(env Env, source bool) *session {
+	return &session{app: env.App, open: func(ctx context.Context) (*pgx.Conn, error) {
+		if source {
+			return pgcopy.Reader(ctx, env.Source, env.App, env.Snapshot)
+		}
+		return pgcopy.Reader(ctx, env.Target, env.App, "")
+	}}
+}
+
+// inquire asks one of the two servers, and again if the connection is lost.
+func inquire(ctx context.Context, env Env, s *session, source bool, object string, ask func(*pgx.Conn) error) error {
+	err := again(ctx, env.Logger, object, func(int) error {
+		conn, err := s.get(ctx)
+		if err != nil {
+			return err
+		}
+		return ask(conn)
+	})
 	if err != nil {
-		return nil, err
+		return &Error{Object: object, Source: source, Err: err}
 	}
-	defer closeConn(conn)
-	return catalog.Read(ctx, conn)
+	return nil
+}
+
+// schemaOf reads the schema of one of the two databases.
+func schemaOf[T any](ctx context.Context, env Env, source bool, read func(context.Context, catalog.Querier) (T, error)) (schema T, err error) {
+	s := reader(env, source)
+	defer func() { closeConn(s.conn) }()
+	err = inquire(ctx, env, s, source, "schema", func(conn *pgx.Conn) (err error) {
+		schema, err = read(ctx, conn)
+		return err
+	})
+	return schema, err
 }
 
 // columnNames are a table's, sorted: inheritance children of a copy have
@@ -137,14 +170,17 @@ func columnNames(t catalog.Table) []string {
 
 // comparePositions names the sequences that stand behind the source's.
 func comparePositions(ctx context.Context, env Env, source, target *catalog.Schema) ([]string, error) {
-	want, err := positionsAt(ctx, env.Source, env.App, source.Sequences)
-	if err != nil {
-		return nil, &Error{Object: "sequences", Source: true, Err: err}
+	var there [2]map[catalog.Name]position
+	for i, of := range []*catalog.Schema{source, target} {
+		err := again(ctx, env.Logger, "sequences", func(int) (err error) {
+			there[i], err = positionsAt(ctx, []string{env.Source, env.Target}[i], env.App, of.Sequences)
+			return err
+		})
+		if err != nil {
+			return nil, &Error{Object: "sequences", Source: i == 0, Err: err}
+		}
 	}
-	got, err := positionsAt(ctx, env.Target, env.App, target.Sequences)
-	if err != nil {
-		return nil, &Error{Object: "sequences", Err: err}
-	}
+	want, got := there[0], there[1]
 	var diffs []string
 	for _, q := range source.Sequences {
 		w, known := want[q.Name]
@@ -174,38 +210,23 @@ func (p *Plan) verifyRows(ctx context.Context, env Env, deep bool) (rows int64, 
 		todo <- i
 	}
 	close(todo)
-	ask := func(ctx context.Context, conn *pgx.Conn, sql string, to *side) error {
-		return conn.QueryRow(ctx, sql).Scan(&to.count, &to.hash)
-	}
 	g, ctx := errgroup.WithContext(ctx)
 	for range max(1, min(env.Jobs, len(p.Steps))) {
 		g.Go(func() error {
-			source, err := pgcopy.Reader(ctx, env.Source, env.App, env.Snapshot)
-			if err != nil {
-				return &Error{Object: "connection to the source", Source: true, Err: err}
-			}
-			defer closeConn(source)
-			target, err := pgcopy.Reader(ctx, env.Target, env.App, "")
-			if err != nil {
-				return &Error{Object: "connection to the target", Err: err}
-			}
-			defer closeConn(target)
+			servers := [2]*session{reader(env, true), reader(env, false)}
+			defer func() { closeConn(servers[0].conn); closeConn(servers[1].conn) }()
 			for i := range todo {
 				step := &p.Steps[i]
 				sql := step.sum(deep)
 				both, bctx := errgroup.WithContext(ctx)
-				both.Go(func() error {
-					if err := ask(bctx, source, sql, &results[i][0]); err != nil {
-						return &Error{Object: step.Table.String(), Source: true, Err: err}
-					}
-					return nil
-				})
-				both.Go(func() error {
-					if err := ask(bctx, target, sql, &results[i][1]); err != nil {
-						return &Error{Object: step.Table.String(), Err: err}
-					}
-					return nil
-				})
+				for at, server := range servers {
+					both.Go(func() error {
+						return inquire(bctx, env, server, at == 0, step.Table.String(), func(conn *pgx.Conn) error {
+							to := &results[i][at]
+							return conn.QueryRow(bctx, sql).Scan(&to.count, &to.hash)
+						})
+					})
+				}
 				if err := both.Wait(); err != nil {
 					return err
 				}
@@ -242,27 +263,18 @@ func (s *Step) sum(deep bool) string {
 }
 
 func verifySchema(ctx context.Context, env Env) (objects int, diffs []string, err error) {
-	source, err := inventory(ctx, env.Source, env.App, env.Snapshot)
+	source, err := schemaOf(ctx, env, true, catalog.Objects)
 	if err != nil {
-		return 0, nil, &Error{Object: "schema", Source: true, Err: err}
+		return 0, nil, err
 	}
-	target, err := inventory(ctx, env.Target, env.App, "")
+	target, err := schemaOf(ctx, env, false, catalog.Objects)
 	if err != nil {
-		return 0, nil, &Error{Object: "schema", Err: err}
+		return 0, nil, err
 	}
 	for _, d := range catalog.Compare(source, target) {
 		diffs = append(diffs, d.String())
 	}
 	return len(source.Objects), diffs, nil
-}
-
-func inventory(ctx context.Context, url, app, snapshot string) (*catalog.Inventory, error) {
-	conn, err := pgcopy.Reader(ctx, url, app, snapshot)
-	if err != nil {
-		return nil, err
-	}
-	defer closeConn(conn)
-	return catalog.Objects(ctx, conn)
 }
 
 // verifySequences looks at the target alone: what counts is the next value that
@@ -274,20 +286,23 @@ func (p *Plan) verifySequences(ctx context.Context, env Env) (diffs []string, er
 	}
 	// In no transaction: a column that can't be compared fails its question, and
 	// must not fail the others.
-	conn, err := pgcopy.Connect(ctx, env.Target, env.App, 15*time.Second)
-	if err != nil {
-		return nil, &Error{Object: "connection to the target", Err: err}
-	}
-	defer closeConn(conn)
+	s := &session{app: env.App, open: func(ctx context.Context) (*pgx.Conn, error) {
+		return pgcopy.Connect(ctx, env.Target, env.App, 15*time.Second)
+	}}
+	defer func() { closeConn(s.conn) }()
 	far := make(map[uint32]int64)
-	for batch := range slices.Chunk(owned, perQuery) {
-		if err := farthestOfMany(ctx, conn, batch, far); err != nil {
-			return nil, &Error{Object: "sequences", Err: err}
+	var at map[catalog.Name]position
+	err = inquire(ctx, env, s, false, "sequences", func(conn *pgx.Conn) (err error) {
+		for batch := range slices.Chunk(owned, perQuery) {
+			if err := farthestOfMany(ctx, conn, batch, far); err != nil {
+				return err
+			}
 		}
-	}
-	at, err := positions(ctx, conn, owned)
+		at, err = positions(ctx, conn, owned)
+		return err
+	})
 	if err != nil {
-		return nil, &Error{Object: "sequences", Err: err}
+		return nil, err
 	}
 	for _, q := range owned {
 		if value, filled := far[q.OID]; filled && behind(at[q.Name], value, q.Increment) {
