@@ -101,8 +101,8 @@ func known(ctx context.Context, s store.Store, twinID int64, r twin.Request) (ru
 	switch {
 	case m.returns(newest):
 		return 0, newest.SHA, nil
-	case r.Forced && newest.SHA == r.SHA:
-		return run, "", s.ForcedAgain(ctx, newest.Run, r.At, r.Before)
+	case m.stays(newest) && r.Trigger == twin.Push:
+		return run, "", s.MovedAgain(ctx, newest.Run, r.At, r.Before)
 	}
 	return run, "", nil
 }
@@ -111,7 +111,7 @@ func known(ctx context.Context, s store.Store, twinID int64, r twin.Request) (ru
 func (i *Inserter) addPlaces(ctx context.Context, tx pgx.Tx, run int64, r twin.Request) error {
 	s := store.New(tx)
 	if !r.At.IsZero() {
-		if err := s.Earlier(ctx, run, r.At); err != nil {
+		if err := s.Earlier(ctx, run, r.At, sameFact); err != nil {
 			return err
 		}
 	}

@@ -20,6 +20,11 @@ func (e *doubtError) Error() string { return "which commit is newer is not known
 // newer. GitHub tells whole seconds, in pull requests and pushes not the same.
 const sameMoment = 2 * time.Second
 
+// sameFact is how far apart the times may be with which a merged pull request
+// and its push tell of one move. Further apart they tell of two: the branch was
+// elsewhere in between.
+const sameFact = 30 * time.Second
+
 // move is a branch that came to a commit, as it is told.
 type move struct {
 	sha    string
@@ -67,4 +72,10 @@ func (m move) returns(newest store.Rival) bool {
 		return m.at.After(newest.At) || m.forced && m.near(newest.At)
 	}
 	return m.forced && !m.near(newest.At) && m.at.After(newest.At)
+}
+
+// stays reports whether a push moved the branch once more to the commit that
+// is the newest known, so that all in between is older than that.
+func (m move) stays(newest store.Rival) bool {
+	return m.sha == newest.SHA && (m.forced && m.at.After(newest.At) || m.at.Sub(newest.At) > sameFact)
 }

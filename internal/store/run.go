@@ -137,19 +137,20 @@ func (s Store) RunOfRequest(ctx context.Context, twinID int64, r twin.Request) (
 }
 
 // Earlier notes that a run's commit was there at the given time already: the
-// same fact may be told with several times, and the earliest one counts. Where
-// the branch was forced to the commit, an earlier time may be that of an
-// earlier stay there and says nothing.
-func (s Store) Earlier(ctx context.Context, run int64, at time.Time) error {
-	_, err := s.exec(ctx, "note time of commit",
-		`UPDATE sync_run SET at = $2 WHERE id = $1 AND at > $2 AND forced_from IS NULL`, run, nullTime(at))
+// same fact may be told with several times, and the earliest one counts. One
+// that is earlier by more than within, or told of a commit that the branch was
+// forced to, is that of an earlier stay there and says nothing.
+func (s Store) Earlier(ctx context.Context, run int64, at time.Time, within time.Duration) error {
+	_, err := s.exec(ctx, "note time of commit", `
+		UPDATE sync_run SET at = $2
+		WHERE id = $1 AND at > $2 AND at <= $2::timestamptz + $3::interval AND forced_from IS NULL`, run, nullTime(at), within)
 	return err
 }
 
-// ForcedAgain notes that a branch was forced to a run's commit once more, which
+// MovedAgain notes that a branch was moved to a run's commit once more, which
 // makes everything in between old.
-func (s Store) ForcedAgain(ctx context.Context, run int64, at time.Time, before string) error {
-	_, err := s.exec(ctx, "note time of forced push",
+func (s Store) MovedAgain(ctx context.Context, run int64, at time.Time, before string) error {
+	_, err := s.exec(ctx, "note time of push",
 		`UPDATE sync_run SET at = $2, forced_from = $3 WHERE id = $1 AND at < $2`, run, at, before)
 	return err
 }
