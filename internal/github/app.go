@@ -59,6 +59,8 @@ type App struct {
 	mu      sync.Mutex
 	gates   map[int64]*gate // by installation
 	clients map[clientKey]*gh.Client
+
+	memory memory
 }
 
 // clientKey is what a token is good for: one repository of one installation.

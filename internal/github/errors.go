@@ -26,6 +26,8 @@ var (
 	// twin.LaterError, as a commit just pushed may take a while to be seen; who
 	// asks again decides for how long.
 	ErrNoCommit = errors.New("GitHub does not show the commit")
+	// ErrNoBranch marks a branch that a repository does not have.
+	ErrNoBranch = errors.New("no such branch")
 	// ErrNoCheckRun marks a check run that GitHub does not show. It comes in a
 	// twin.LaterError like ErrNoCommit.
 	ErrNoCheckRun = errors.New("GitHub does not show the check run")

@@ -17,6 +17,9 @@ import (
 // errLimited is what stands in the way while a rate limit lasts.
 var errLimited = errors.New("GitHub's rate limit is reached")
 
+// errScarce is what stands in the way of requests that can wait.
+var errScarce = errors.New("little is left of GitHub's rate limit")
+
 // Bounds of a pause. The upper one keeps a wrong header from stopping an
 // installation for good.
 const (
@@ -90,6 +93,9 @@ type gate struct {
 	mu        sync.Mutex
 	until     time.Time
 	strikes   int
+	left      int       // of this hour's requests, as the latest answer said
+	most      int       // 0: no answer has said
+	reset     time.Time // when the hour ends
 	lastWrite time.Time // guarded by writing
 }
 
@@ -112,6 +118,7 @@ func (g *gate) observe(status int, h http.Header, body []byte) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	now := g.now()
+	g.count(h)
 	until, limited := limit(status, h, body, now, g.strikes, g.jitter())
 	if !limited {
 		if status < 300 {
@@ -128,6 +135,30 @@ func (g *gate) observe(status int, h http.Header, body []byte) error {
 		g.until = until
 	}
 	return &twin.LaterError{At: g.until, Err: errLimited}
+}
+
+// count notes how many requests are left. The caller holds mu.
+func (g *gate) count(h http.Header) {
+	most, err1 := strconv.Atoi(h.Get("X-RateLimit-Limit"))
+	left, err2 := strconv.Atoi(h.Get("X-RateLimit-Remaining"))
+	reset, err3 := strconv.ParseInt(h.Get("X-RateLimit-Reset"), 10, 64)
+	if errors.Join(err1, err2, err3) == nil {
+		g.most, g.left, g.reset = most, left, time.Unix(reset, 0)
+	}
+}
+
+// spare gives a twin.LaterError where less than a quarter of the hour's
+// requests is left: those are for what can't wait.
+func (g *gate) spare() error {
+	if err := g.open(); err != nil {
+		return err
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.left < g.most/4 && g.now().Before(g.reset) {
+		return &twin.LaterError{At: g.reset.Add(time.Second), Err: errScarce}
+	}
+	return nil
 }
 
 // write waits for its turn to change something; done ends the turn.
