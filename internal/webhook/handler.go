@@ -11,6 +11,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/neontwin/neontwin/internal/github"
@@ -98,7 +99,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.refuse(ctx, w, r, err)
 		return
 	}
-	if !acts(ev) {
+	// Only the body is signed: under a GUID of ours a replay could stand in the
+	// way of what we find out ourselves.
+	if !acts(ev) || strings.HasPrefix(ev.GUID, ownGUID) {
 		h.count(label(ev.Name), outcomeIgnored)
 		answer(w, http.StatusAccepted, "ignored")
 		return
@@ -150,22 +153,24 @@ func (h *Handler) refuse(ctx context.Context, w http.ResponseWriter, r *http.Req
 	answer(w, status, text)
 }
 
-// acts reports whether an event may lead to a sync. Everything else ends here,
-// before the database: most of all our own check runs, which come back as
-// events and would call forth more of them.
+// acts reports whether an event may lead to a sync, or to the end of some.
+// Everything else ends here, before the database: most of all our own check
+// runs, which come back as events and would call forth more of them.
 func acts(ev github.Event) bool {
-	if ev.InstallationID <= 0 || ev.Repository.ID <= 0 {
-		return false
-	}
-	switch ev.Name {
+	return Acts(ev.Name, ev.Action) && ev.InstallationID > 0 && (ev.Repository.ID > 0 || ofInstallation(ev.Name))
+}
+
+// Acts is what can be said of an event by its name and action alone.
+func Acts(event, action string) bool {
+	switch event {
 	case "pull_request":
-		return ev.Action == "closed"
+		return action == "closed"
 	case "push":
 		return true
 	case "check_run", "check_suite":
-		return ev.Action == "rerequested"
+		return action == "rerequested"
 	}
-	return false
+	return lifecycle(event, action)
 }
 
 // label is an event's name as a label of a metric.

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -164,6 +165,32 @@ func TestHandlerStoresForm(t *testing.T) {
 	}
 }
 
+// TestHandlerStoresLifecycle: events of an installation name no repository.
+func TestHandlerStoresLifecycle(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	for i, c := range []struct{ event, body string }{
+		{"installation", `{"action":"suspend","installation":{"id":7,"created_at":5}}`},
+		{"installation_repositories", `{"action":"removed","installation":{"id":7},"repositories_removed":[{"id":9}]}`},
+		{"repository", strings.Replace(closed, "closed", "transferred", 1)},
+	} {
+		status, text := s.post(t, c.event, strconv.Itoa(i), secretA, c.body)
+		if got := s.counted(t); status != http.StatusAccepted || text != `{"result":"accepted"}` || got != c.event+" stored" {
+			t.Errorf("%s: answered %d %s, counted %q", c.event, status, text, got)
+		}
+	}
+}
+
+// TestHandlerTakesNoGUIDOfOurs: only the body is signed. Under a GUID that we
+// would choose ourselves a replay would stand in the way of what we find out.
+func TestHandlerTakesNoGUIDOfOurs(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	if status, text := s.post(t, "push", "catchup-0123", secretA, closed); status != http.StatusAccepted || text != `{"result":"ignored"}` || len(s.queue.got) > 0 {
+		t.Errorf("answered %d %s, stored %+v", status, text, s.queue.got)
+	}
+}
+
 // TestHandlerDatabaseDown holds that nothing is promised which is not stored,
 // and that the same webhook is taken once it can be.
 func TestHandlerDatabaseDown(t *testing.T) {
@@ -190,7 +217,9 @@ func TestHandlerIgnores(t *testing.T) {
 		{"check_run", strings.Replace(closed, "closed", "completed", 1), "check_run ignored"},
 		{"check_suite", strings.Replace(closed, "closed", "requested", 1), "check_suite ignored"},
 		{"pull_request", strings.Replace(closed, "closed", "synchronize", 1), "pull_request ignored"},
-		{"installation", `{"action":"created","installation":{"id":7,"created_at":5}}`, "installation ignored"},
+		{"installation", `{"action":"created","installation":{"created_at":5}}`, "installation ignored"},
+		{"repository", `{"action":"renamed","installation":{"id":7}}`, "repository ignored"},
+		{"repository", strings.Replace(closed, "closed", "created", 1), "repository ignored"},
 		{"push", strings.Replace(closed, `"installation":{"id":7},`, "", 1), "push ignored"},
 		{"sponsorship", closed, "other ignored"},
 	} {

@@ -35,11 +35,14 @@ func (a Access) allows(fullName string) bool {
 	return slices.ContainsFunc(a.Repositories, func(r string) bool { return strings.EqualFold(r, fullName) })
 }
 
+// allowsAny is allows for a repository that the operator may know by any of names.
+func (a Access) allowsAny(names []string) bool { return slices.ContainsFunc(names, a.allows) }
+
 // knows reports whether anything is open to a repository.
-func (p Policy) knows(fullName string) bool {
+func (p Policy) knows(names ...string) bool {
 	for _, all := range []map[string]Access{p.Sources, p.Targets} {
 		for _, access := range all {
-			if access.allows(fullName) {
+			if access.allowsAny(names) {
 				return true
 			}
 		}
@@ -48,8 +51,8 @@ func (p Policy) knows(fullName string) bool {
 }
 
 // fallback gives the Twin of a repository without a file.
-func (p Policy) fallback(fullName string) (twin.Spec, bool) {
-	if p.Default == nil || !strings.EqualFold(p.DefaultRepository, fullName) {
+func (p Policy) fallback(names []string) (twin.Spec, bool) {
+	if p.Default == nil || !(Access{Repositories: []string{p.DefaultRepository}}).allowsAny(names) {
 		return twin.Spec{}, false
 	}
 	s := *p.Default
@@ -59,16 +62,17 @@ func (p Policy) fallback(fullName string) (twin.Spec, bool) {
 	return s, true
 }
 
-// refuse says why a repository may not have a Twin as it is asked for; nil if
-// it may. What does not exist and what belongs to others is refused in the
-// same words: nobody learns the names of others' databases.
-func (p Policy) refuse(fullName string, s twin.Spec) *twin.Failure {
+// refuse says why a repository, known to the operator by any of names, may not
+// have a Twin as it is asked for; nil if it may. What does not exist and what
+// belongs to others is refused in the same words: nobody learns the names of
+// others' databases.
+func (p Policy) refuse(fullName string, names []string, s twin.Spec) *twin.Failure {
 	for _, side := range []struct {
 		kind, name string
 		all        map[string]Access
 	}{{"source", s.Source, p.Sources}, {"target", s.Target, p.Targets}} {
 		access, ok := side.all[side.name]
-		if !ok || !access.allows(fullName) {
+		if !ok || !access.allowsAny(names) {
 			return twin.Refuse(
 				fmt.Sprintf("the %s %q is not open to %s", side.kind, side.name, fullName),
 				fmt.Sprintf("the file names another %s, or the operator adds %s to the repositories of %q",

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 	"time"
 
 	"github.com/neontwin/neontwin/internal/github"
@@ -37,6 +36,8 @@ type GitHub interface {
 // is another than the one asked with if the name has been taken over.
 type Binder interface {
 	Bind(ctx context.Context, fullName string, repositoryID int64) (boundTo int64, err error)
+	// BoundNames gives all names that stand for a repository.
+	BoundNames(ctx context.Context, repositoryID int64) ([]string, error)
 }
 
 // Processor works out what stored deliveries mean.
@@ -92,10 +93,14 @@ func (p *Processor) Decide(ctx context.Context, d twin.Delivery) (twin.Decision,
 	return dec, nil
 }
 
-// understand tells a press on Re-run from a branch that was moved.
+// understand tells a press on Re-run from a branch that was moved, and both
+// from what happens to a repository itself.
 func (p *Processor) understand(ctx context.Context, ev github.Event, d twin.Delivery) (twin.Decision, error) {
-	if ev.Name == "check_run" || ev.Name == "check_suite" {
+	switch {
+	case ev.Name == "check_run" || ev.Name == "check_suite":
 		return p.rerun(ctx, ev, d)
+	case lifecycle(ev.Name, ev.Action):
+		return twin.Decision{Changed: aboutLifecycle(ev), Reason: "it was time to look at GitHub"}, nil
 	}
 	ch, reason := About(ev)
 	if reason != "" {
@@ -104,7 +109,21 @@ func (p *Processor) understand(ctx context.Context, ev github.Event, d twin.Deli
 	if ch.At.IsZero() {
 		ch.At = d.ReceivedAt
 	}
-	return p.decide(ctx, ch)
+	dec, err := p.decide(ctx, ch)
+	if err != nil && !errors.As(err, new(*declinedError)) {
+		return dec, err
+	}
+	if err != nil {
+		dec.Reason = err.Error()
+	}
+	dec.Fact = &twin.Fact{Repo: ch.Repo, Ref: ch.Ref, SHA: ch.SHA, PR: ch.PR, At: ch.At}
+	// Who looks at a branch sees where it is, however it came there.
+	if ours(d) && ch.Trigger == twin.Push {
+		for i := range dec.Requests {
+			dec.Requests[i].Trigger = twin.CatchUp
+		}
+	}
+	return dec, nil
 }
 
 // Order says how commit a lies to commit b: after it (1), before it (-1), or
@@ -121,7 +140,10 @@ func (p *Processor) Order(ctx context.Context, repo twin.Repository, a, b string
 // decide finds the Twins of a change and holds them against the policy.
 func (p *Processor) decide(ctx context.Context, ch Change) (twin.Decision, error) {
 	twins, err := p.twins(ctx, ch)
-	declared := p.declaration(ch, twins, err)
+	declared, failed := p.declaration(ctx, ch, twins, err)
+	if failed != nil {
+		return twin.Decision{}, failed
+	}
 	var wrong *twin.Failure
 	var no *declinedError
 	switch {
@@ -169,29 +191,19 @@ func watchesPaths(ch Change, twins []twin.Spec) bool {
 	return false
 }
 
-// enforce refuses the requests that the operator does not allow. The name of a
-// repository that the operator wrote down is bound to the first id that comes
-// with it: who takes the name over later does not get the databases with it.
+// enforce refuses the requests that the operator does not allow.
 func (p *Processor) enforce(ctx context.Context, repo twin.Repository, requests []twin.Request) error {
-	allowed := false
-	for i := range requests {
-		requests[i].Refusal = p.policy.refuse(repo.FullName(), requests[i].Spec)
-		allowed = allowed || requests[i].Refusal == nil
-	}
-	if !allowed {
-		return nil
-	}
-	bound, err := p.binder.Bind(ctx, strings.ToLower(repo.FullName()), repo.ID)
+	n, err := p.knownAs(ctx, repo)
 	if err != nil {
-		return fmt.Errorf("bind %s: %w", repo.FullName(), err)
-	}
-	if bound == repo.ID {
-		return nil
+		return err
 	}
 	for i := range requests {
-		requests[i].Refusal = twin.Refuse(
-			fmt.Sprintf("the name %s stood for another repository when it was first used", repo.FullName()),
-			"the operator makes sure that this is the repository that is meant, and binds its name anew")
+		requests[i].Refusal = p.policy.refuse(repo.FullName(), n.names, requests[i].Spec)
+		if requests[i].Refusal != nil && n.taken && p.policy.refuse(repo.FullName(), []string{repo.FullName()}, requests[i].Spec) == nil {
+			requests[i].Refusal = twin.Refuse(
+				fmt.Sprintf("the name %s stood for another repository when it was first used", repo.FullName()),
+				"the operator makes sure that this is the repository that is meant, and binds its name anew")
+		}
 	}
 	return nil
 }
@@ -207,7 +219,11 @@ func (p *Processor) twins(ctx context.Context, ch Change) ([]twin.Spec, error) {
 		// organization have no Twin: they must not use up GitHub's limits. On
 		// the default branch a file is read all the same, so that its author
 		// is told why it has no effect.
-		if !p.policy.knows(ch.Repo.FullName()) {
+		n, err := p.knownAs(ctx, ch.Repo)
+		if err != nil {
+			return nil, err
+		}
+		if !p.policy.knows(n.names...) && !n.taken {
 			return nil, declined("no source or target is open to the repository")
 		}
 		head, err := p.github.BranchHead(ctx, ch.Repo, ch.Repo.DefaultBranch)
@@ -218,7 +234,7 @@ func (p *Processor) twins(ctx context.Context, ch Change) ([]twin.Spec, error) {
 		var wrong *twin.Failure
 		switch {
 		case errors.Is(err, github.ErrNoFile):
-			return p.fallback(ch)
+			return p.fallback(ctx, ch)
 		case errors.As(err, &wrong):
 			return nil, declined("branch %s is not trusted while the default branch's file has errors", branch)
 		case err != nil:
@@ -230,7 +246,7 @@ func (p *Processor) twins(ctx context.Context, ch Change) ([]twin.Spec, error) {
 	f, err := p.file(ctx, ch, ch.SHA)
 	switch {
 	case errors.Is(err, github.ErrNoFile) && branch == ch.Repo.DefaultBranch:
-		return p.fallback(ch)
+		return p.fallback(ctx, ch)
 	case errors.Is(err, github.ErrNoFile):
 		return nil, declined("branch %s has no %s", branch, spec.Path)
 	case err != nil:
@@ -240,8 +256,15 @@ func (p *Processor) twins(ctx context.Context, ch Change) ([]twin.Spec, error) {
 }
 
 // fallback gives the Twin that the operator set up without a file.
-func (p *Processor) fallback(ch Change) ([]twin.Spec, error) {
-	s, ok := p.policy.fallback(ch.Repo.FullName())
+func (p *Processor) fallback(ctx context.Context, ch Change) ([]twin.Spec, error) {
+	n, err := p.knownAs(ctx, ch.Repo)
+	if err != nil {
+		return nil, err
+	}
+	if n.taken { // is refused in words
+		n.names = append(n.names, ch.Repo.FullName())
+	}
+	s, ok := p.policy.fallback(n.names)
 	if !ok {
 		return nil, declined("the repository has no %s", spec.Path)
 	}

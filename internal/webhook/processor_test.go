@@ -120,6 +120,15 @@ func (b *fakeBinder) Bind(_ context.Context, fullName string, id int64) (int64, 
 	return id, nil
 }
 
+func (b *fakeBinder) BoundNames(_ context.Context, id int64) (names []string, err error) {
+	for name, bound := range b.bound {
+		if bound == id {
+			names = append(names, name)
+		}
+	}
+	return names, b.err
+}
+
 // openPolicy lets acme/shop use the source and targets of the cases.
 func openPolicy() webhook.Policy {
 	shop := webhook.Access{Repositories: []string{"other/repo", "Acme/Shop"}}

@@ -15,16 +15,20 @@ import (
 // included; nil if it tells nothing. Only the default branch is asked: whoever
 // may push another one must not say when production is read. err is that of
 // reading the file; one that can't be read leaves all as it was.
-func (p *Processor) declaration(ch Change, twins []twin.Spec, err error) *twin.Declaration {
+func (p *Processor) declaration(ctx context.Context, ch Change, twins []twin.Spec, err error) (*twin.Declaration, error) {
 	var none *declinedError // there is no file
 	if ch.Branch() != ch.Repo.DefaultBranch || err != nil && !errors.As(err, &none) {
-		return nil
+		return nil, nil
 	}
 	// Nothing is kept for repositories that the operator gave nothing.
-	if !p.policy.knows(ch.Repo.FullName()) {
+	n, err := p.knownAs(ctx, ch.Repo)
+	if err != nil {
+		return nil, err
+	}
+	if !p.policy.knows(n.names...) {
 		twins = nil
 	}
-	return &twin.Declaration{Repo: ch.Repo, SHA: ch.SHA, Before: ch.Before, Forced: ch.Forced, At: ch.At, Twins: twins}
+	return &twin.Declaration{Repo: ch.Repo, SHA: ch.SHA, Before: ch.Before, Forced: ch.Forced, At: ch.At, Twins: twins}, nil
 }
 
 // Scheduled says what the schedule of a Twin asks for now: a sync of the head
@@ -52,7 +56,11 @@ func (p *Processor) scheduled(ctx context.Context, repo twin.Repository, name st
 	}
 	ch.Places = []twin.Place{{Role: twin.Merge, SHA: ch.SHA}}
 	twins, err := p.twins(ctx, ch)
-	d := twin.Decision{Declared: p.declaration(ch, twins, err)}
+	declared, failed := p.declaration(ctx, ch, twins, err)
+	if failed != nil {
+		return twin.Decision{}, failed
+	}
+	d := twin.Decision{Declared: declared}
 	var wrong *twin.Failure
 	var no *declinedError
 	switch {

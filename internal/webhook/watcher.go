@@ -1,0 +1,201 @@
+package webhook
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/neontwin/neontwin/internal/github"
+	"github.com/neontwin/neontwin/internal/twin"
+)
+
+// Sights is what GitHub shows of a branch.
+type Sights interface {
+	// Spare gives a *twin.LaterError while little is left of the rate limit.
+	Spare(installation int64) error
+	// Head gives the head of a branch.
+	Head(ctx context.Context, repo twin.Repository, branch string) (github.Head, error)
+	// Compare says what lies between two commits.
+	Compare(ctx context.Context, repo twin.Repository, from, to string) (github.Comparison, error)
+	// Merged lists the pull requests merged into a branch after a time, latest first.
+	Merged(ctx context.Context, repo twin.Repository, branch string, since time.Time) ([]github.PullRequest, error)
+}
+
+// Watcher finds out what no webhook told, by comparing what GitHub shows with
+// what has been decided about.
+type Watcher struct {
+	github Sights
+	// grace is how old something must be before its webhook counts as missing.
+	grace time.Duration
+}
+
+// NewWatcher makes a Watcher.
+func NewWatcher(gh Sights, grace time.Duration) *Watcher { return &Watcher{github: gh, grace: grace} }
+
+// ownGUID begins the GUID of deliveries that we make ourselves. No webhook is
+// accepted under one.
+const ownGUID = "catchup-"
+
+// Missing makes the deliveries that should have told how a branch came to be
+// what it is, newest first: so that the newest commit is synced and older ones
+// find that they are. pushed is the latest push of the branch that was decided
+// about; an empty SHA means that nothing is known of the branch, and then
+// nothing is missing: all that came before was not ours to see. since is from
+// when on merged pull requests are looked for, known those that were decided about.
+//
+// A delivery that is made is the one that GitHub would have sent, as far as we
+// read it, so that it is decided about in the same way. Its GUID follows from
+// the fact: it is made once, however often the fact is found.
+func (w *Watcher) Missing(ctx context.Context, repo twin.Repository, branch string, pushed twin.Fact, since time.Time, known []twin.Fact) (twin.Missing, error) {
+	if err := w.github.Spare(repo.InstallationID); err != nil {
+		return twin.Missing{}, err
+	}
+	head, err := w.github.Head(ctx, repo, branch)
+	if errors.Is(err, github.ErrNoBranch) {
+		return twin.Missing{}, nil // deleted: there is nothing to follow
+	}
+	if err != nil {
+		return twin.Missing{}, err
+	}
+	m := twin.Missing{Head: twin.Fact{Repo: repo, Ref: heads + branch, SHA: head.SHA, At: head.AsOf}}
+	if pushed.SHA == "" {
+		return m, nil
+	}
+	if head.SHA != pushed.SHA {
+		// A clock that is ahead must not hide a commit for ever.
+		if age := head.AsOf.Sub(head.Committed); age >= -time.Minute && age < w.grace {
+			m.Young = true
+		} else {
+			d, err := w.push(ctx, m.Head, pushed)
+			if err != nil {
+				return twin.Missing{}, err
+			}
+			m.Deliveries = append(m.Deliveries, d)
+		}
+	}
+	merged, err := w.github.Merged(ctx, repo, branch, since)
+	if err != nil {
+		return twin.Missing{}, err
+	}
+	for _, p := range merged {
+		switch {
+		case slices.ContainsFunc(known, func(f twin.Fact) bool { return f.PR == p.Number && f.SHA == p.MergeCommitSHA }):
+		case head.AsOf.Sub(p.MergedAt) < w.grace:
+			m.Young = true
+		default:
+			m.Deliveries = append(m.Deliveries, merge(repo, p))
+		}
+	}
+	return m, nil
+}
+
+// push makes the delivery of a push. Where GitHub does not say all that lies
+// between, no paths are named: then every filter on paths matches.
+func (w *Watcher) push(ctx context.Context, head, pushed twin.Fact) (twin.Delivery, error) {
+	body := pushBody{
+		Ref: head.Ref, Before: pushed.SHA, After: head.SHA, Forced: true, Commits: []commitBody{},
+		envelope: newEnvelope(head.Repo),
+	}
+	body.Repository.PushedAt = head.At.Unix()
+	// Another branch's commit, where the branch that is followed has changed.
+	if pushed.Ref == head.Ref {
+		c, err := w.github.Compare(ctx, head.Repo, pushed.SHA, head.SHA)
+		if err != nil {
+			return twin.Delivery{}, err
+		}
+		body.Forced = !c.Ahead
+		if c.Ahead && c.Complete {
+			body.Commits = append(body.Commits, commitBody{Modified: c.Paths})
+		}
+	}
+	return own(head, "push", "", body), nil
+}
+
+// merge makes the delivery of a merged pull request.
+func merge(repo twin.Repository, p github.PullRequest) twin.Delivery {
+	body := pullRequestBody{Action: "closed", Number: p.Number, envelope: newEnvelope(repo)}
+	pr := &body.PullRequest
+	pr.Number, pr.Merged, pr.MergedAt, pr.MergeCommitSHA = p.Number, true, p.MergedAt, p.MergeCommitSHA
+	pr.Head.SHA, pr.Base.Ref, pr.Base.Repo.ID = p.HeadSHA, p.BaseRef, repo.ID
+	f := twin.Fact{Repo: repo, Ref: heads + p.BaseRef, SHA: p.MergeCommitSHA, PR: p.Number, At: p.MergedAt}
+	return own(f, "pull_request", "closed", body)
+}
+
+// own makes a delivery of ours.
+func own(f twin.Fact, event, action string, body any) twin.Delivery {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%d\n%s\n%s\n%d", f.Repo.ID, f.Ref, f.SHA, f.PR))
+	text, err := json.Marshal(body)
+	if err != nil {
+		panic(fmt.Sprintf("webhook: body of %s: %v", event, err)) // plain values always marshal
+	}
+	return twin.Delivery{
+		GUID: ownGUID + hex.EncodeToString(sum[:16]), Event: event, Action: action,
+		InstallationID: f.Repo.InstallationID, RepositoryID: f.Repo.ID, Body: text,
+	}
+}
+
+// ours reports whether a delivery is one that we made.
+func ours(d twin.Delivery) bool { return strings.HasPrefix(d.GUID, ownGUID) }
+
+// The bodies hold of GitHub's what we read.
+type (
+	envelope struct {
+		Installation struct {
+			ID int64 `json:"id"`
+		} `json:"installation"`
+		Repository struct {
+			ID    int64  `json:"id"`
+			Name  string `json:"name"`
+			Owner struct {
+				Login string `json:"login"`
+			} `json:"owner"`
+			DefaultBranch string `json:"default_branch"`
+			PushedAt      int64  `json:"pushed_at,omitempty"`
+		} `json:"repository"`
+	}
+	commitBody struct {
+		Modified []string `json:"modified"`
+	}
+	pushBody struct {
+		Ref     string       `json:"ref"`
+		Before  string       `json:"before"`
+		After   string       `json:"after"`
+		Forced  bool         `json:"forced"`
+		Commits []commitBody `json:"commits"`
+		envelope
+	}
+	pullRequestBody struct {
+		Action      string `json:"action"`
+		Number      int    `json:"number"`
+		PullRequest struct {
+			Number         int       `json:"number"`
+			Merged         bool      `json:"merged"`
+			MergedAt       time.Time `json:"merged_at"`
+			MergeCommitSHA string    `json:"merge_commit_sha"`
+			Head           struct {
+				SHA string `json:"sha"`
+			} `json:"head"`
+			Base struct {
+				Ref  string `json:"ref"`
+				Repo struct {
+					ID int64 `json:"id"`
+				} `json:"repo"`
+			} `json:"base"`
+		} `json:"pull_request"`
+		envelope
+	}
+)
+
+func newEnvelope(repo twin.Repository) envelope {
+	var e envelope
+	e.Installation.ID = repo.InstallationID
+	r := &e.Repository
+	r.ID, r.Name, r.Owner.Login, r.DefaultBranch = repo.ID, repo.Name, repo.Owner, repo.DefaultBranch
+	return e
+}
