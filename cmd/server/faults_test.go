@@ -80,10 +80,8 @@ func TestRenamedWhileCopying(t *testing.T) {
 func TestNobodyToTell(t *testing.T) {
 	t.Parallel()
 	for name, act := range map[string]func(*githubtest.Server) error{
-		"suspended":   func(s *githubtest.Server) error { return s.Suspend("acme") },
-		"uninstalled": func(s *githubtest.Server) error { return s.Uninstall("acme") },
-		"archived":    func(s *githubtest.Server) error { return s.Archive(repo, true) },
-		"deleted":     func(s *githubtest.Server) error { return s.DeleteRepository(repo) },
+		"suspended": func(s *githubtest.Server) error { return s.Suspend("acme") },
+		"archived":  func(s *githubtest.Server) error { return s.Archive(repo, true) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

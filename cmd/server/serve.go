@@ -5,9 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/url"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -84,7 +87,8 @@ func (s *service) wire() error {
 		return fmt.Errorf("set up the GitHub App: %w", err)
 	}
 	queue, err := jobs.New(jobs.Config{
-		Pool: s.pool, Logger: s.log,
+		CatchUp: catchUp(s.cfg, app),
+		Pool:    s.pool, Logger: s.log,
 		Decider:         webhook.NewProcessor(app, policy(s.cfg), s.store, s.store, s.log),
 		Filler:          s.metrics.observe(refreshService(s.cfg, s.log)),
 		Reporter:        located{checks.New(app, s.cfg.PublicURL, s.log), branches(s.cfg)},
@@ -95,6 +99,20 @@ func (s *service) wire() error {
 	}
 	s.queue, s.inbox = queue, queue.Inserter
 	return nil
+}
+
+// catchUp says how what no webhook told is found out.
+func catchUp(cfg config.Config, app *github.App) jobs.CatchUp {
+	named := make(map[string]bool)
+	for _, source := range cfg.Sources {
+		for _, name := range source.Repositories {
+			named[strings.ToLower(name)] = true
+		}
+	}
+	return jobs.CatchUp{
+		Deliveries: app, Truth: app, Watcher: webhook.NewWatcher(app, min(time.Minute, cfg.CatchUpEvery/5)), Acts: webhook.Acts,
+		Repositories: slices.Sorted(maps.Keys(named)), Every: cfg.CatchUpEvery,
+	}
 }
 
 // writeSpacing is the pause that GitHub asks for between two writes. A server

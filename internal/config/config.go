@@ -62,6 +62,8 @@ type Config struct {
 	LeaseTTL time.Duration
 	// ProgressEvery is the least time between two reports of progress.
 	ProgressEvery time.Duration
+	// CatchUpEvery is how often GitHub is asked for what no webhook told.
+	CatchUpEvery time.Duration
 
 	// Sources are the databases that may be copied, by name.
 	Sources map[string]Source

@@ -107,7 +107,7 @@ func TestDefaults(t *testing.T) {
 	if c.ListenAddr != ":8080" || c.AdminAddr != "127.0.0.1:9090" || c.PublicURL != "" || c.LogFormat != "" {
 		t.Errorf("addresses: %+v", c)
 	}
-	if c.SyncConcurrency != 4 || c.ShutdownDrain != 240*time.Second || c.LeaseTTL != 3*time.Minute || c.ProgressEvery != 30*time.Second {
+	if c.SyncConcurrency != 4 || c.ShutdownDrain != 240*time.Second || c.LeaseTTL != 3*time.Minute || c.ProgressEvery != 30*time.Second || c.CatchUpEvery != 5*time.Minute {
 		t.Errorf("numbers: %+v", c)
 	}
 	if c.GitHub.APIURL != "https://api.github.com" || c.NeonAPIURL != "https://console.neon.tech/api/v2" {
@@ -201,10 +201,10 @@ func TestEnvironmentMistakes(t *testing.T) {
 		},
 		"same address": {set: []string{"LISTEN_ADDR", ":9090", "ADMIN_ADDR", ":9090"}, want: []string{"ADMIN_ADDR is the same"}},
 		"numbers": {
-			set: []string{"SYNC_CONCURRENCY", "0", "SHUTDOWN_DRAIN", "0", "LEASE_TTL", "3", "PROGRESS_EVERY", "1ms", "AUTO_MIGRATE", "yes", "LOG_FORMAT", "xml"},
+			set: []string{"SYNC_CONCURRENCY", "0", "SHUTDOWN_DRAIN", "0", "LEASE_TTL", "3", "PROGRESS_EVERY", "1ms", "CATCH_UP_EVERY", "1ms", "AUTO_MIGRATE", "yes", "LOG_FORMAT", "xml"},
 			want: []string{
 				"AUTO_MIGRATE must be true", "LOG_FORMAT must be", "SYNC_CONCURRENCY must be",
-				"SHUTDOWN_DRAIN must be", "LEASE_TTL must be", "PROGRESS_EVERY must be",
+				"SHUTDOWN_DRAIN must be", "LEASE_TTL must be", "PROGRESS_EVERY must be", "CATCH_UP_EVERY must be",
 			},
 		},
 		"relative folder": {set: []string{"NEONTWIN_DATA_DIR", "data"}, want: []string{"NEONTWIN_DATA_DIR must be an absolute path"}},

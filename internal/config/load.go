@@ -216,6 +216,7 @@ func (l *loader) server(c *Config) {
 	c.ShutdownDrain = l.duration("SHUTDOWN_DRAIN", 240*time.Second, time.Second)
 	c.LeaseTTL = l.duration("LEASE_TTL", 3*time.Minute, time.Second)
 	c.ProgressEvery = l.duration("PROGRESS_EVERY", 30*time.Second, 100*time.Millisecond)
+	c.CatchUpEvery = l.duration("CATCH_UP_EVERY", 5*time.Minute, 100*time.Millisecond)
 }
 
 func (l *loader) boolean(name string, otherwise bool) bool {

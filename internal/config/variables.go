@@ -41,6 +41,7 @@ func Variables() []Variable {
 		{"SHUTDOWN_DRAIN", "240s", "240s", "how long jobs may go on after a signal to stop"},
 		{"LEASE_TTL", "3m", "3m", "how long a silent worker keeps its run"},
 		{"PROGRESS_EVERY", "30s", "30s", "least time between two reports of progress"},
+		{"CATCH_UP_EVERY", "5m", "5m", "how often GitHub is asked for what no webhook told"},
 
 		{"TWIN_REPOSITORY", "", "acme/shop", "whose merges refresh the Twin"},
 		{"TWIN_NAME", "staging", "staging", "the Twin's name on check runs"},

@@ -123,6 +123,10 @@ func (w *reportWorker) tell(ctx context.Context, id int64, p store.Publication) 
 		return errors.Join(err, noted)
 	}
 	if gone {
+		// Is it this place alone? If not, it is told when access comes back.
+		if err := s.Doubt(noting, run.Repo.InstallationID, run.Repo.ID); err != nil {
+			return err
+		}
 		w.q.log.WarnContext(ctx, "place unreachable", "run", id, "repo", run.Repo.FullName(), "sha", p.SHA, "err", err)
 		return nil
 	}

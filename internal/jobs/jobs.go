@@ -53,6 +53,7 @@ type Config struct {
 	Decider  Decider
 	Filler   Filler
 	Reporter Reporter
+	CatchUp  CatchUp
 
 	// SyncConcurrency is how many runs this process works on at once; 4.
 	SyncConcurrency int
@@ -175,6 +176,7 @@ func (q *Queue) Start(ctx context.Context) error {
 	q.stop = stop
 	var running sync.WaitGroup
 	running.Go(func() { q.sweep(ctx) })
+	running.Go(func() { q.catchUp(ctx) })
 	running.Go(func() { <-q.river.Stopped() })
 	go func() {
 		running.Wait()

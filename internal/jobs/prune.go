@@ -25,7 +25,8 @@ const (
 func (q *Queue) prune(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	return errors.Join(q.pruneDeliveries(ctx), q.pruneEvents(ctx), q.giveUpReports(ctx))
+	_, err := store.New(q.pool).DropJudged(ctx)
+	return errors.Join(err, q.pruneDeliveries(ctx), q.pruneEvents(ctx), q.giveUpReports(ctx))
 }
 
 func (q *Queue) pruneDeliveries(ctx context.Context) error {

@@ -80,6 +80,9 @@ func (w *webhookWorker) process(ctx context.Context, d twin.Delivery) (reason st
 	if err := w.q.declare(ctx, decision.Declared); err != nil {
 		return "", err
 	}
+	if err := w.q.changed(ctx, decision.Changed); err != nil {
+		return "", err
+	}
 	for _, r := range decision.Requests {
 		run, err := w.enqueue(ctx, r)
 		if err != nil {
@@ -90,6 +93,11 @@ func (w *webhookWorker) process(ctx context.Context, d twin.Delivery) (reason st
 	}
 	if len(decision.Requests) == 0 {
 		w.q.log.InfoContext(ctx, "delivery declined", "delivery", d.GUID, "event", d.Event, "reason", decision.Reason)
+	}
+	if decision.Fact != nil {
+		if err := store.New(w.q.pool).Judge(ctx, *decision.Fact); err != nil {
+			return "", err
+		}
 	}
 	return decision.Reason, nil
 }
