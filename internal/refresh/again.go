@@ -5,9 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/neontwin/neontwin/internal/clone"
 	"github.com/neontwin/neontwin/internal/pgcopy"
+	"github.com/neontwin/neontwin/internal/pgtools"
 	"github.com/neontwin/neontwin/internal/twin"
 )
 
@@ -17,6 +22,45 @@ const attempts = 3
 
 // HazardStartedAgain says that a run had to load everything anew.
 const HazardStartedAgain = "started_again"
+
+// ready is preflight, begun again if a connection is lost on the way: it has
+// changed nothing.
+func (s *sync) ready(ctx context.Context) (context.Context, error) {
+	for n := 1; ; n++ {
+		reading, err := s.preflight(ctx)
+		if err == nil || n == attempts || ctx.Err() != nil || !cutOff(err) {
+			return reading, err
+		}
+		s.log.WarnContext(ctx, "the preflight begins again", slog.Int("attempt", n+1), slog.Any("err", err))
+		s.end()
+		s.holder, s.target = nil, nil
+		select {
+		case <-ctx.Done():
+			return nil, err
+		case <-time.After(time.Duration(n) * time.Second):
+		}
+	}
+}
+
+// cutOff reports whether a connection that there was is lost. One that could
+// not be made was asked for long enough.
+func cutOff(err error) bool {
+	var failure *twin.Failure
+	var connect *pgconn.ConnectError
+	var pg *pgconn.PgError
+	var dump *pgtools.DumpError
+	switch {
+	case errors.Is(err, pgcopy.ErrSnapshotLost):
+		return true
+	case errors.Is(err, pgcopy.ErrGaveWay), errors.As(err, &failure), errors.As(err, &connect):
+		return false
+	case errors.As(err, &dump):
+		return dump.Kind == pgtools.KindConnection || dump.Kind == pgtools.KindSnapshot
+	case errors.As(err, &pg):
+		return strings.HasPrefix(pg.Code, "08") || strings.HasPrefix(pg.Code, "57P")
+	}
+	return pgcopy.Transient(err)
+}
 
 // fill loads and verifies a generation. A snapshot that is lost can't be had
 // again, and a target that crashed may have forgotten rows: then all is loaded

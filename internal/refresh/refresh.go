@@ -61,9 +61,6 @@ const (
 	GrantsSource Grants = "source" // the source's, for roles that the target has
 )
 
-// defaultJobs suits a small compute: two cores copy, two build.
-const defaultJobs = 4
-
 // firstConnect is for how long a server that does not answer is tried again. A
 // suspended compute is awake by then; a wrong port is told soon.
 const firstConnect = 8 * time.Second
@@ -144,7 +141,7 @@ func (r *Refresher) Plan(ctx context.Context, job Job) (*clone.Plan, error) {
 		return nil, err
 	}
 	defer s.end()
-	if _, err := s.preflight(ctx); err != nil {
+	if _, err := s.ready(ctx); err != nil {
 		return nil, s.classify(ctx, err)
 	}
 	s.plan.Hazards = s.allHazards()
@@ -159,9 +156,6 @@ func (idle) Progress(twin.Progress)      {}
 func (idle) Check(context.Context) error { return nil }
 
 func (r *Refresher) begin(job Job, lease twin.Lease) (*sync, error) {
-	if job.Jobs <= 0 {
-		job.Jobs = defaultJobs
-	}
 	if job.Mode == "" {
 		job.Mode = twin.Full
 	}
@@ -194,7 +188,7 @@ func (s *sync) end() {
 }
 
 func (s *sync) run(ctx context.Context) (twin.Report, error) {
-	reading, err := s.preflight(ctx)
+	reading, err := s.ready(ctx)
 	if err != nil {
 		return twin.Report{}, err
 	}

@@ -61,7 +61,10 @@ func (s *sync) compare(ctx context.Context, byDump bool) (Comparison, error) {
 	if err := s.readableAll(reading); err != nil {
 		return c, s.whyEnded(reading, err)
 	}
-	env := clone.Env{Source: s.Source, Target: s.Job.Target, App: s.app, Snapshot: holder.Snapshot.ID, Jobs: s.Jobs, Tracker: s.track}
+	if s.Jobs <= 0 {
+		s.Jobs = fewestJobs
+	}
+	env := clone.Env{Source: s.Source, Target: s.Job.Target, App: s.app, Snapshot: holder.Snapshot.ID, Jobs: s.Jobs, Tracker: s.track, Logger: s.log}
 	c.Verified, err = clone.Compare(reading, env, s.Deep)
 	var mismatch *clone.MismatchError
 	if errors.As(err, &mismatch) {

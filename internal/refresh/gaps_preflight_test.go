@@ -1,0 +1,74 @@
+package refresh_test
+
+import (
+	"bytes"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/neontwin/neontwin/internal/pgtest"
+	"github.com/neontwin/neontwin/internal/refresh"
+	"github.com/neontwin/neontwin/internal/twin"
+)
+
+// A connection that is lost in the preflight costs the preflight, on either
+// side and whatever was being asked.
+func TestPreflightBeginsAgain(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		source bool
+		at     string // what was sent when the connection is cut
+	}{
+		{false, "pg_try_advisory_lock"},
+		{false, "pg_available_extensions"},
+		{true, "pg_is_in_recovery(),"},
+		{true, "LOCK TABLE ONLY"},
+		{true, "pg_export_snapshot"},
+		{true, "conpfeqop"}, // the catalog is read
+		{true, "pg_get_partkeydef"},
+	} {
+		t.Run(c.at, func(t *testing.T) {
+			t.Parallel()
+			source, target := smallSource(t)
+			var lost atomic.Int64
+			w := newWire(t, host(t, source))
+			w.sees = func(sent []byte) fate {
+				if bytes.Contains(sent, []byte(c.at)) && lost.Add(1) == 1 {
+					return lose
+				}
+				return pass
+			}
+			job := refresh.Job{Source: source, Target: w.url(t, target)}
+			if c.source {
+				job = refresh.Job{Source: w.url(t, source), Target: target}
+			}
+			syncTwin(t, job, "one")
+			if lost.Load() == 0 {
+				t.Error("no connection was lost: the case tests nothing")
+			}
+			judge(t, source, target)
+		})
+	}
+}
+
+// A server that is not there is not asked for longer than it takes to wake, and
+// one that goes on losing connections not for ever.
+func TestPreflightEnds(t *testing.T) {
+	t.Parallel()
+	source := pgtest.URL(t)
+	w := newWire(t, host(t, source))
+	w.sees = func(sent []byte) fate {
+		if bytes.Contains(sent, []byte("pg_is_in_recovery(),")) {
+			return lose
+		}
+		return pass
+	}
+	began := time.Now()
+	_, err := refresher(t).Plan(t.Context(), refresh.Job{Source: w.url(t, source), Target: twinOf(t, source)})
+	if f := twin.AsFailure(err); err == nil || f.Code != twin.CodeSource || !f.Retry {
+		t.Errorf("got %+v", f)
+	}
+	if took := time.Since(began); took > 30*time.Second {
+		t.Errorf("it took %v", took)
+	}
+}
