@@ -148,10 +148,14 @@ func printed(p *clone.Plan) string {
 		list(" keys", s.Keys)
 	}
 	list("parents", p.Parents)
-	list("foreign keys", p.ForeignKeys)
-	for i, group := range p.Validate {
-		list(fmt.Sprintf("validate %d", i), group)
+	var add, validate []clone.Statement
+	for _, k := range p.ForeignKeys {
+		if add = append(add, k.Add); k.Validate.SQL != "" {
+			validate = append(validate, k.Validate)
+		}
 	}
+	list("foreign keys", add)
+	list("validate", validate)
 	list("attach", p.Attach)
 	list("after", p.After)
 	list("refresh", p.Refresh)

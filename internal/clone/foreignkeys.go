@@ -18,23 +18,26 @@ func validChecks(s *catalog.Schema) []Statement {
 	return out
 }
 
-// relations are a plan's foreign keys, by what is done when. See Plan.
-type relations struct {
-	add      []Statement
-	validate [][]Statement
-	attach   []Statement
+// ForeignKey is made in two steps. To be added it wants both of its tables for
+// itself, for a moment; validating it reads the rows under locks that let others
+// in. Added at once, as a dump does it, foreign keys wait for each other.
+type ForeignKey struct {
+	Add Statement
+	// Validate is empty where the source's is not valid either.
+	Validate Statement
+	// Table is the one that refers to Parent, by the source's OIDs.
+	Table, Parent uint32
 }
 
-// relate plans the foreign keys. Added without being validated they take a lock
-// for a moment; validated side by side they read their table under a lock that
-// lets others in. Added at once, as a dump does it, they wait for each other.
+// relate plans the foreign keys: those that need no more than their two tables,
+// and, in attach, those that come after them.
 //
 // Before 18 a partitioned table can't have a key that is not valid: each of its
 // partitions gets one, which is validated, and then the table's own takes those
 // over without reading a row. A key that refers to a partitioned table is added
 // as it is, because validating it would leave its copies for the partitions not
 // valid. So is what isn't understood.
-func relate(s *catalog.Schema, a *pgtools.Archive, entries []pgtools.Entry) relations {
+func relate(s *catalog.Schema, a *pgtools.Archive, entries []pgtools.Entry) (out []ForeignKey, attach []Statement) {
 	keys := make(map[uint32]catalog.ForeignKey, len(s.ForeignKeys))
 	for _, k := range s.ForeignKeys {
 		keys[k.OID] = k
@@ -44,40 +47,35 @@ func relate(s *catalog.Schema, a *pgtools.Archive, entries []pgtools.Entry) rela
 		partitioned[p.OID] = true
 	}
 	leaves := leavesOf(a, partitioned)
-	var r relations
-	groups := make(map[string]int) // of validate, by table
-	one := func(e pgtools.Entry, table, of string, k catalog.ForeignKey) {
+	one := func(e pgtools.Entry, oid uint32, table, of string, k catalog.ForeignKey) {
 		what := statement(e).What + of
-		name := catalog.Ident(k.Name)
-		r.add = append(r.add, Statement{what, "ALTER TABLE ONLY " + table + " ADD CONSTRAINT " + name + " " + k.Definition + " NOT VALID;\n"})
-		check := Statement{what, "ALTER TABLE ONLY " + table + " VALIDATE CONSTRAINT " + name + ";\n"}
-		if i, ok := groups[table]; ok {
-			r.validate[i] = append(r.validate[i], check)
-			return
-		}
-		groups[table] = len(r.validate)
-		r.validate = append(r.validate, []Statement{check})
+		alter, name := "ALTER TABLE ONLY "+table, " CONSTRAINT "+catalog.Ident(k.Name)
+		out = append(out, ForeignKey{
+			Add:      Statement{what, alter + " ADD" + name + " " + k.Definition + " NOT VALID;\n"},
+			Validate: Statement{what, alter + " VALIDATE" + name + ";\n"},
+			Table:    oid, Parent: k.ParentOID,
+		})
 	}
 	for _, e := range entries {
 		k, known := keys[e.OID]
 		switch {
 		case !known || !strings.HasSuffix(e.Defn, " "+k.Definition+";\n") || k.Validated && !k.Enforced || partitioned[k.ParentOID]:
-			r.attach = append(r.attach, statement(e))
-		case !k.Validated: // and stays so: its definition says it
-			r.add = append(r.add, statement(e))
-		case !partitioned[k.TableOID]:
-			one(e, k.Table.SQL(), "", k)
-		default:
-			if free(k, leaves[k.TableOID], s) {
+			attach = append(attach, statement(e))
+		case partitioned[k.TableOID]:
+			if k.Validated && free(k, leaves[k.TableOID], s) {
 				for _, leaf := range leaves[k.TableOID] {
 					name := catalog.Name{Schema: leaf.Namespace, Name: leaf.Tag}
-					one(e, name.SQL(), " of "+name.String(), k)
+					one(e, leaf.OID, name.SQL(), " of "+name.String(), k)
 				}
 			}
-			r.attach = append(r.attach, statement(e))
+			attach = append(attach, statement(e))
+		case !k.Validated: // and stays so: its definition says it
+			out = append(out, ForeignKey{Add: statement(e), Table: k.TableOID, Parent: k.ParentOID})
+		default:
+			one(e, k.TableOID, k.Table.SQL(), "", k)
 		}
 	}
-	return r
+	return out, attach
 }
 
 // free reports whether the name of a key is free on all leaves: one of them may

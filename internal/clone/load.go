@@ -87,17 +87,24 @@ func (r *run) load(ctx context.Context) error {
 		}
 		builds += int(u.indexes.Load()) + 1
 	}
-	if len(loads) == 0 {
-		return nil
-	}
 	// Both queues have room for everything, so no worker ever waits to put.
-	r.loads, r.builds = make(chan load, len(loads)), make(chan build, builds)
+	r.loads, r.builds = make(chan load, len(loads)), make(chan build, builds+len(r.ForeignKeys))
 	for _, l := range loads {
 		r.loads <- l
 	}
 	close(r.loads)
-	r.waiting.Store(int64(len(r.units)))
+	if r.waiting.Store(int64(len(r.units) + len(r.ForeignKeys))); r.waiting.Load() == 0 {
+		return nil
+	}
 	r.landing.Store(int64(len(loads)))
+	r.keys.expect(r.Plan)
+	if len(r.units) == 0 { // nobody else would begin
+		s := r.targets.take()
+		defer r.targets.put(s)
+		if err := r.relateComplete(ctx, s); err != nil {
+			return err
+		}
+	}
 	g, ctx := errgroup.WithContext(ctx)
 	for range max(1, min(r.env.Jobs, len(loads))) {
 		g.Go(func() error { return r.copier(ctx) })
@@ -281,12 +288,13 @@ func (r *run) landed(l load) {
 }
 
 // build is some work on tables that have their rows: one index of a large one,
-// or all that is left to be made.
+// all that is left to be made of a unit, or some foreign keys to validate.
 type build struct {
-	unit       *unit
+	unit       *unit // nil for foreign keys
 	key        string
 	statements []Statement
 	last       bool
+	keys       []ForeignKey
 }
 
 // build queues a unit's builds. A large table's indexes are built side by side,
@@ -336,17 +344,31 @@ func (r *run) builder(ctx context.Context) error {
 			return err
 		}
 		made := len(b.statements)
-		if b.last {
-			made -= len(b.unit.steps)
-		}
-		r.env.Tracker.update(true, func(now *twin.Progress) { now.IndexesDone += made })
 		switch {
+		case b.unit == nil:
+			made = 0
+			r.keys.validated(b.keys)
 		case b.last:
-			if r.waiting.Add(-1) == 0 {
-				close(r.builds)
+			made -= len(b.unit.steps)
+			for _, at := range b.unit.steps {
+				r.keys.complete(r.Steps[at].OID)
 			}
 		case b.unit.indexes.Add(-1) == 0:
 			r.builds <- r.rest(b.unit, nil)
 		}
+		r.env.Tracker.update(true, func(now *twin.Progress) { now.IndexesDone += made })
+		if b.unit == nil || b.last {
+			if err := r.relateComplete(ctx, s); err != nil {
+				return err
+			}
+			r.done(max(1, len(b.keys)))
+		}
+	}
+}
+
+// done counts what is finished of units and foreign keys.
+func (r *run) done(n int) {
+	if r.waiting.Add(-int64(n)) == 0 {
+		close(r.builds)
 	}
 }

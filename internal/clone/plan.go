@@ -27,11 +27,9 @@ type Plan struct {
 	// Parents are the indexes and keys of partitioned tables. Their leaves'
 	// must be there first; they hold nothing themselves.
 	Parents []Statement
-	// ForeignKeys need the rows and keys of two tables each. Most of them are
-	// added without being validated.
-	ForeignKeys []Statement
-	// Validate makes them valid. A group is one table's; groups run side by side.
-	Validate [][]Statement
+	// ForeignKeys need the rows and keys of two tables each, and are made as soon
+	// as both are complete.
+	ForeignKeys []ForeignKey
 	// Attach are the foreign keys from and to partitioned tables, which need
 	// those of the partitions to be valid.
 	Attach []Statement
@@ -152,8 +150,7 @@ func New(s *catalog.Schema, a *pgtools.Archive, target Target, o Options) (*Plan
 		}
 	}
 	p.Parents = append(p.Parents, statements(stages[pgtools.Attach])...)
-	fks := relate(s, a, stages[pgtools.ForeignKey])
-	p.ForeignKeys, p.Validate, p.Attach = fks.add, fks.validate, fks.attach
+	p.ForeignKeys, p.Attach = relate(s, a, stages[pgtools.ForeignKey])
 	p.After = append(statements(stages[pgtools.Final]), validChecks(s)...)
 	// A dump without rows says nothing of what is in materialized views.
 	for _, view := range s.MatViews {

@@ -78,9 +78,10 @@ type run struct {
 	units  []unit
 	loads  chan load
 	builds chan build
-	// waiting counts the units that are not finished: the last one closes
-	// builds. landing counts the loads that have not landed: after the last one
-	// the phase is Index.
+	keys   relater
+	// waiting counts the units and foreign keys that are not finished: the last
+	// one closes builds. landing counts the loads that have not landed: after
+	// the last one the phase is Index.
 	waiting, landing atomic.Int64
 }
 
@@ -161,38 +162,10 @@ func (r *run) relate(ctx context.Context, s *session) error {
 	}
 	r.env.Tracker.update(true, func(now *twin.Progress) { now.IndexesDone += len(r.Parents) })
 	r.env.Tracker.Begin(twin.Relate)
-	if err := r.define(ctx, s, "add", r.ForeignKeys); err != nil {
-		return err
-	}
-	if err := r.validate(ctx); err != nil {
-		return err
-	}
 	if err := r.define(ctx, s, "attach", r.Attach); err != nil {
 		return err
 	}
 	return r.define(ctx, s, "after", r.After)
-}
-
-// validate checks the foreign keys, those of different tables side by side.
-// Few of them go into a message each, because over a slow link a thousand small
-// tables would cost a thousand round trips otherwise.
-func (r *run) validate(ctx context.Context) error {
-	jobs := max(1, r.env.Jobs)
-	size := max(1, min(50, len(r.Validate)/(4*jobs)))
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(jobs)
-	for i := 0; i < len(r.Validate); i += size {
-		g.Go(func() error {
-			s := r.targets.take()
-			defer r.targets.put(s)
-			var all []Statement
-			for _, group := range r.Validate[i:min(i+size, len(r.Validate))] {
-				all = append(all, group...)
-			}
-			return r.define(ctx, s, fmt.Sprintf("validate%d", i), all)
-		})
-	}
-	return g.Wait()
 }
 
 // finish sets the sequences, fills the materialized views and gathers the
