@@ -249,11 +249,20 @@ func withoutOwner(ref string) string {
 	return ref
 }
 
+// listPulls lists pull requests, by default the latest opened first; sorted by
+// updated or created in the direction asked for.
 func (c *call) listPulls() (int, any) {
 	q := c.r.URL.Query()
 	state := q.Get("state")
+	pulls := slices.Clone(c.repo.Pulls)
+	if q.Get("sort") == "updated" {
+		slices.SortStableFunc(pulls, func(a, b *PullRequest) int { return a.UpdatedAt.Compare(b.UpdatedAt) })
+	}
+	if q.Get("direction") != "asc" && (q.Get("direction") == "desc" || q.Get("sort") == "" || q.Get("sort") == "created") {
+		slices.Reverse(pulls)
+	}
 	out := []obj{}
-	for _, p := range slices.Backward(c.repo.Pulls) {
+	for _, p := range pulls {
 		wanted := state == "all" || p.State == state || state == "" && p.State == "open"
 		if base := q.Get("base"); base != "" && base != p.BaseBranch {
 			wanted = false

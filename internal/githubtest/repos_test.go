@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/neontwin/neontwin/internal/githubtest"
 )
@@ -171,6 +172,49 @@ func TestPullRequests(t *testing.T) {
 			t.Errorf("%s pulls = %d, want %d", state, len(got), want)
 		}
 	}
+}
+
+// Pull requests are listed as they were opened or, asked for, as they were
+// changed last; the two have other directions by default.
+func TestPullRequestsInOrder(t *testing.T) {
+	t.Parallel()
+	k := setup(t)
+	token := k.token("")
+	for i := range 3 {
+		k.pull(func(n *githubtest.NewPullRequest) { n.Files = map[string]string{fmt.Sprint(i): "x"} })
+		k.clock.add(time.Minute)
+	}
+	must(t, k.gh.ClosePullRequest("acme/shop", 2))
+	for query, want := range map[string]string{
+		"": "[3 2 1]", "&direction=asc": "[1 2 3]", "&sort=created": "[3 2 1]",
+		"&sort=updated": "[1 3 2]", "&sort=updated&direction=desc": "[2 3 1]",
+	} {
+		numbers := []int{}
+		for _, p := range k.want(200, "GET", "/repos/acme/shop/pulls?state=all"+query, token, "").list(t) {
+			numbers = append(numbers, int(p["number"].(float64)))
+		}
+		equal(t, "pulls by "+query, fmt.Sprint(numbers), want)
+	}
+	if got := k.want(200, "GET", "/repos/acme/shop/pulls?state=all&base=release", token, "").list(t); len(got) != 0 {
+		t.Errorf("pulls into another branch = %d, want none", len(got))
+	}
+}
+
+func TestDefaultBranch(t *testing.T) {
+	t.Parallel()
+	k := setup(t)
+	if err := k.gh.SetDefaultBranch("acme/shop", "trunk"); err == nil {
+		t.Error("a branch that is not there became the default one")
+	}
+	_, err := k.gh.Push(githubtest.Push{Repository: "acme/shop", Branch: "trunk", Files: map[string]string{"t": "x"}})
+	must(t, err)
+	k.settle()
+	k.inbox.take()
+	must(t, k.gh.SetDefaultBranch("acme/shop", "trunk"))
+	got := k.took("repository.edited")
+	equal(t, "from", dig(got[0].payload, "changes", "default_branch", "from"), any("main"))
+	equal(t, "now", dig(got[0].payload, "repository", "default_branch"), any("trunk"))
+	equal(t, "default branch", k.want(200, "GET", "/repos/acme/shop", k.token(""), "").object(t)["default_branch"], any("trunk"))
 }
 
 func TestRenamedRepository(t *testing.T) {

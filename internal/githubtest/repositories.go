@@ -145,6 +145,22 @@ func (s *Server) Archive(fullName string, archived bool) error {
 	})
 }
 
+// SetDefaultBranch makes another branch the default one and sends
+// repository.edited.
+func (s *Server) SetDefaultBranch(fullName, branch string) error {
+	r, err := s.Repository(fullName)
+	if err != nil {
+		return err
+	}
+	if _, err := s.Commit(fullName, "refs/heads/"+branch); err != nil {
+		return fmt.Errorf("set default branch: %w", err)
+	}
+	return s.changeRepository(fullName, "edited", func(c *repository) obj {
+		c.DefaultBranch = branch
+		return obj{"changes": obj{"default_branch": obj{"from": r.DefaultBranch}}}
+	})
+}
+
 // DeleteRepository removes a repository with everything in it.
 func (s *Server) DeleteRepository(fullName string) error {
 	return s.changeRepository(fullName, "deleted", func(r *repository) obj {
