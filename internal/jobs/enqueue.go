@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -62,6 +63,11 @@ func (i *Inserter) enqueue(ctx context.Context, tx pgx.Tx, r twin.Request, h his
 	if from != "" {
 		r.Forced, r.Before = true, from
 	}
+	if r.Trigger == twin.Schedule {
+		if r.At, err = sinceWhen(ctx, s, twinID, r); err != nil {
+			return 0, err
+		}
+	}
 	n := store.NewRun{TwinID: twinID, Request: r, PageKey: strings.ToLower(rand.Text()), MaxAttempts: maxAttempts}
 	if n.State, n.Failure, n.SupersededBy, err = judge(ctx, s, twinID, r, h); err != nil {
 		return 0, err
@@ -78,6 +84,9 @@ func (i *Inserter) enqueue(ctx context.Context, tx pgx.Tx, r twin.Request, h his
 func known(ctx context.Context, s store.Store, twinID int64, r twin.Request) (run int64, from string, err error) {
 	switch r.Trigger {
 	case twin.Rerun, twin.Schedule, twin.Command:
+		if r.Trigger == twin.Schedule {
+			r.At = time.Time{} // one that has run was for another date
+		}
 		if r.Refusal == nil {
 			run, err = s.RunOfRequest(ctx, twinID, r)
 			return run, "", err
@@ -105,6 +114,16 @@ func known(ctx context.Context, s store.Store, twinID int64, r twin.Request) (ru
 		return run, "", s.MovedAgain(ctx, newest.Run, r.At, r.Before)
 	}
 	return run, "", nil
+}
+
+// sinceWhen gives the time of a commit that was seen at the head of its branch:
+// the one that is known of it, if that is the newest, else when it was seen.
+func sinceWhen(ctx context.Context, s store.Store, twinID int64, r twin.Request) (time.Time, error) {
+	newest, found, err := s.NewestOf(ctx, twinID, r.Ref)
+	if err == nil && found && newest.SHA == r.SHA {
+		return newest.At, nil
+	}
+	return r.At, err
 }
 
 // addPlaces adds a request's places to the run that answers it.
