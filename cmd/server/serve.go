@@ -144,15 +144,15 @@ func policy(cfg config.Config) webhook.Policy {
 func refreshService(cfg config.Config, log *slog.Logger) *refresh.Service {
 	s := &refresh.Service{
 		Refresher: &refresh.Refresher{ToolsDir: cfg.PostgresBin, Logger: log},
-		Sources:   make(map[string]string), Targets: make(map[string]refresh.Target),
+		Sources:   make(map[string]refresh.Source), Targets: make(map[string]refresh.Target),
 	}
 	for name, source := range cfg.Sources {
-		s.Sources[name] = source.URL.Reveal()
+		s.Sources[name] = refresh.Source{Address: source.URL.Reveal(), MaxRate: source.MaxRate}
 	}
 	for name, target := range cfg.Targets {
 		s.Targets[name] = refresh.Target{
 			Locate: locator(cfg, target, log), Publish: target.Publish, Adopt: target.Adopt,
-			Accept: target.Accept, SourceGrants: target.SourceGrants, Deep: target.VerifyHash,
+			Accept: target.Accept, SourceGrants: target.SourceGrants, Deep: target.VerifyHash, Jobs: target.Jobs,
 		}
 	}
 	return s

@@ -95,6 +95,8 @@ type Source struct {
 	Repositories []string
 	// MustMask demands that no personal value leaves it as it is.
 	MustMask bool
+	// MaxRate bounds the bytes a second that a run reads from it; 0 is no bound.
+	MaxRate int64
 }
 
 // Target is a database that is a Twin. Exactly one of URL and Neon is set.
@@ -116,6 +118,8 @@ type Target struct {
 	SourceGrants bool
 	// VerifyHash compares the contents of rows before publishing, too.
 	VerifyHash bool
+	// Jobs is how many tables a run copies at once; 0 chooses.
+	Jobs int
 }
 
 // Neon names a database on Neon.

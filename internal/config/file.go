@@ -108,6 +108,7 @@ func (f *file) source(n ast.Node, path string) Source {
 		"url":          func(n ast.Node, path string) { s.URL = f.url(n, path) },
 		"repositories": func(n ast.Node, path string) { s.Repositories = f.repositories(n, path) },
 		"must_mask":    func(n ast.Node, path string) { s.MustMask = f.boolean(n, path) },
+		"max_rate":     func(n ast.Node, path string) { s.MaxRate = f.rate(n, path) },
 	}, "url", "repositories")
 	return s
 }
@@ -124,6 +125,7 @@ func (f *file) target(n ast.Node, path string) Target {
 		"accept":       func(n ast.Node, path string) { t.Accept = f.list(n, path, checkHazard, "[too_little_room]") },
 		"grants":       func(n ast.Node, path string) { t.SourceGrants = f.oneOf(n, path, "none", "source") == "source" },
 		"verify":       func(n ast.Node, path string) { t.VerifyHash = f.oneOf(n, path, "counts", "hash") == "hash" },
+		"jobs":         func(n ast.Node, path string) { t.Jobs = f.jobs(n, path) },
 	}, "repositories")
 	if url == neon && isMapping(n) {
 		f.wrong(n, path, "must have either url or neon", path+".url: ${TWIN_DATABASE_URL}")

@@ -1,8 +1,10 @@
 package config
 
 import (
+	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/goccy/go-yaml/ast"
@@ -152,6 +154,34 @@ func (f *file) boolean(n ast.Node, path string) bool {
 		return ""
 	}, "")
 	return value == "true"
+}
+
+// rate reads bytes a second.
+func (f *file) rate(n ast.Node, path string) (rate int64) {
+	f.text(n, path, func(v string) string {
+		var err error
+		if rate, err = twin.ParseRate(v); err != nil {
+			return err.Error()
+		}
+		return ""
+	}, "")
+	return rate
+}
+
+// maxJobs is the most tables that may be copied at once.
+const maxJobs = 64
+
+// jobs reads how many tables are copied at once.
+func (f *file) jobs(n ast.Node, path string) (jobs int) {
+	f.text(n, path, func(v string) string {
+		var err error
+		if jobs, err = strconv.Atoi(v); err != nil || jobs < 1 || jobs > maxJobs {
+			jobs = 0
+			return fmt.Sprintf("must be a number from 1 to %d", maxJobs)
+		}
+		return ""
+	}, "4")
+	return jobs
 }
 
 func (f *file) publish(n ast.Node, path string) twin.Strategy {

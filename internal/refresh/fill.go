@@ -13,10 +13,15 @@ import (
 // Service syncs Twins whose source and target are the operator's, by name.
 type Service struct {
 	*Refresher
-	Sources map[string]string // name -> address
+	Sources map[string]Source
 	Targets map[string]Target
-	// Jobs is how many tables a run copies at once; 0 chooses.
-	Jobs int
+}
+
+// Source is what Twins are copied from.
+type Source struct {
+	Address string
+	// MaxRate is as in Job.
+	MaxRate int64
 }
 
 // Target is where a Twin lives.
@@ -26,10 +31,11 @@ type Target struct {
 	Locate  func(ctx context.Context) (string, error)
 	Publish twin.Strategy
 	Adopt   bool
-	// Accept, SourceGrants and Deep are as in Job.
+	// Accept, SourceGrants, Deep and Jobs are as in Job.
 	Accept       []string
 	SourceGrants bool
 	Deep         bool
+	Jobs         int
 }
 
 // Fill carries out one run of the queue.
@@ -52,8 +58,8 @@ func (s *Service) Fill(ctx context.Context, run twin.Run, lease twin.Lease) (twi
 	}
 	return s.Sync(ctx, Job{
 		Accept: target.Accept, Grants: grants, Deep: target.Deep,
-		Source: source, Target: address, Mode: run.Spec.Mode, Publish: target.Publish, Adopt: target.Adopt,
-		Jobs: s.Jobs, Run: strconv.FormatInt(run.ID, 10), Commit: run.SHA, Exclusive: true,
+		Source: source.Address, Target: address, Mode: run.Spec.Mode, Publish: target.Publish, Adopt: target.Adopt,
+		Jobs: target.Jobs, MaxRate: source.MaxRate, Run: strconv.FormatInt(run.ID, 10), Commit: run.SHA, Exclusive: true,
 	}, lease)
 }
 
