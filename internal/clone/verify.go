@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -200,31 +201,27 @@ func comparePositions(ctx context.Context, env Env, source, target *catalog.Sche
 // of its rows. The counts of the copy itself would agree even if a range of
 // pages had been left out.
 func (p *Plan) verifyRows(ctx context.Context, env Env, deep bool) (rows int64, diffs []string, err error) {
-	type side struct {
-		count int64
-		hash  string
-	}
-	results := make([][2]side, len(p.Steps))
-	todo := make(chan int, len(p.Steps))
-	for i := range p.Steps {
-		todo <- i
+	results := make([][2]sum, len(p.Steps))
+	batches := p.batches()
+	todo := make(chan []int, len(batches))
+	for _, b := range batches {
+		todo <- b
 	}
 	close(todo)
 	g, ctx := errgroup.WithContext(ctx)
-	for range max(1, min(env.Jobs, len(p.Steps))) {
+	for range max(1, min(env.Jobs, len(batches))) {
 		g.Go(func() error {
 			servers := [2]*session{reader(env, true), reader(env, false)}
 			defer func() { closeConn(servers[0].conn); closeConn(servers[1].conn) }()
-			for i := range todo {
-				step := &p.Steps[i]
-				sql := step.sum(deep)
+			for batch := range todo {
 				both, bctx := errgroup.WithContext(ctx)
-				for at, server := range servers {
+				for side, server := range servers {
 					both.Go(func() error {
-						return inquire(bctx, env, server, at == 0, step.Table.String(), func(conn *pgx.Conn) error {
-							to := &results[i][at]
-							return conn.QueryRow(bctx, sql).Scan(&to.count, &to.hash)
-						})
+						sums, err := p.sums(bctx, env, server, side == 0, batch, deep)
+						for k, one := range sums {
+							results[batch[k]][side] = one
+						}
+						return err
 					})
 				}
 				if err := both.Wait(); err != nil {
@@ -238,15 +235,59 @@ func (p *Plan) verifyRows(ctx context.Context, env Env, deep bool) (rows int64, 
 		return 0, nil, err
 	}
 	for i, r := range results {
-		rows += r[0].count
+		n, err := strconv.ParseInt(r[0].count, 10, 64)
+		if err != nil {
+			return 0, nil, &Error{Object: p.Steps[i].Table.String(), Source: true, Err: err}
+		}
+		rows += n
 		switch {
 		case r[0].count != r[1].count:
-			diffs = append(diffs, fmt.Sprintf("table %s has %d rows in the snapshot and %d in the copy", p.Steps[i].Table, r[0].count, r[1].count))
+			diffs = append(diffs, fmt.Sprintf("table %s has %s rows in the snapshot and %s in the copy", p.Steps[i].Table, r[0].count, r[1].count))
 		case r[0].hash != r[1].hash:
 			diffs = append(diffs, fmt.Sprintf("table %s has other contents in the copy", p.Steps[i].Table))
 		}
 	}
 	return rows, diffs, nil
+}
+
+// sum is how many rows a table has, and if asked for the sum of their hashes.
+type sum struct{ count, hash string }
+
+// batches are the steps that are asked for in one message each: over a slow
+// link small tables would cost a round trip each otherwise.
+func (p *Plan) batches() (out [][]int) {
+	var small []int
+	for i := range p.Steps {
+		if p.Steps[i].small() {
+			small = append(small, i)
+		} else {
+			out = append(out, []int{i})
+		}
+	}
+	return slices.AppendSeq(out, slices.Chunk(small, perQuery))
+}
+
+// sums asks one of the two servers for those of some steps.
+func (p *Plan) sums(ctx context.Context, env Env, s *session, source bool, batch []int, deep bool) (out []sum, err error) {
+	var b strings.Builder
+	for _, i := range batch {
+		b.WriteString(p.Steps[i].sum(deep) + ";\n")
+	}
+	err = inquire(ctx, env, s, source, "rows", func(conn *pgx.Conn) error {
+		answers, err := conn.PgConn().Exec(ctx, b.String()).ReadAll()
+		out = out[:0]
+		for _, a := range answers {
+			if a.Err == nil {
+				out = append(out, sum{string(a.Rows[0][0]), string(a.Rows[0][1])})
+			}
+		}
+		return err
+	})
+	var at *Error
+	if errors.As(err, &at) && len(out) < len(batch) {
+		at.Object = p.Steps[batch[len(out)]].Table.String()
+	}
+	return out, err
 }
 
 // sum counts what the step copies, on either side, and if deep hashes it.
