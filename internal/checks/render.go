@@ -153,6 +153,9 @@ func (w *writer) hazards(hazards []twin.Hazard) {
 		if h.Object != "" {
 			w.f(" %s", code(h.Object))
 		}
+		if h.Accepted {
+			w.f(" (accepted)")
+		}
 		w.f(": %s\n", text(h.Message))
 	}
 	w.rest(len(hazards)-maxHazards, "hazard")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -33,7 +34,28 @@ func refusal(hazards []twin.Hazard) *twin.Failure {
 	if n := len(hazards) - len(shown); n > 0 {
 		message += fmt.Sprintf("; and %d more", n)
 	}
-	return twin.Refuse(message, "mend what is named, then sync again")
+	return twin.Refuse(message, instead(hazards))
+}
+
+// instead says what to do about hazards that refuse: which of them could be
+// acknowledged, and how.
+func instead(hazards []twin.Hazard) string {
+	var ids []string
+	all := true
+	for _, h := range hazards {
+		all = all && clone.Acceptable(h.ID)
+		if clone.Acceptable(h.ID) && !slices.Contains(ids, h.ID) {
+			ids = append(ids, h.ID)
+		}
+	}
+	if len(ids) == 0 {
+		return "mend what is named, then sync again"
+	}
+	how := fmt.Sprintf("accept: [%s] of the target in the operator's file (twin sync: --accept=%s)", strings.Join(ids, ", "), strings.Join(ids, " --accept="))
+	if all {
+		return "mend what is named, or acknowledge it by " + how + ", then sync again"
+	}
+	return "mend what is named, then sync again; " + strings.Join(ids, ", ") + " can be acknowledged instead, by " + how
 }
 
 func configFailure(message, next string) *twin.Failure {
