@@ -215,7 +215,7 @@ func (a *App) Compare(ctx context.Context, repo twin.Repository, from, to string
 // maxMergedPages bounds how many pages of closed pull requests are read.
 const maxMergedPages = 3
 
-// Merged lists the pull requests that were merged into a branch after a time,
+// Merged lists the pull requests that were merged into a branch since a time,
 // latest first. Of more than some hundred that were touched since only the
 // latest are seen.
 func (a *App) Merged(ctx context.Context, repo twin.Repository, branch string, since time.Time) ([]PullRequest, error) {
@@ -240,7 +240,7 @@ func (a *App) Merged(ctx context.Context, repo twin.Repository, branch string, s
 		older := false
 		for _, p := range list {
 			older = older || p.UpdatedAt.Before(since)
-			if p.MergedAt.IsZero() || !p.MergedAt.After(since) || !commitSHA.MatchString(p.MergeCommitSHA) || !commitSHA.MatchString(p.Head.SHA) {
+			if p.MergedAt.IsZero() || p.MergedAt.Before(since) || !commitSHA.MatchString(p.MergeCommitSHA) || !commitSHA.MatchString(p.Head.SHA) {
 				continue
 			}
 			all = append(all, PullRequest{

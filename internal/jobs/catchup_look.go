@@ -176,17 +176,17 @@ func (q *Queue) lookAtBranches(ctx context.Context, repo twin.Repository, was st
 }
 
 // lookAtBranch makes up for what no webhook told of a branch. A branch that is
-// seen for the first time is only noted, unless it has taken the place of
-// another one: then the Twins shall follow it now.
+// seen for the first time is only noted. One that has taken the place of the
+// default branch is another matter, whatever was decided about it before: the
+// Twins shall follow it now.
 func (q *Queue) lookAtBranch(ctx context.Context, repo twin.Repository, branch, from string) error {
 	s := store.New(q.pool)
-	known, err := s.Judged(ctx, repo, "refs/heads/"+branch)
-	if err == nil && known.Pushed.SHA == "" && from != branch {
-		known, err = s.Judged(ctx, repo, "refs/heads/"+from)
-		known.Since, known.Merged = known.Pushed.At, nil
-	}
+	known, err := s.Judged(ctx, repo, "refs/heads/"+from)
 	if err != nil {
 		return err
+	}
+	if from != branch {
+		known.Since, known.Merged = known.Pushed.At, nil
 	}
 	m, err := q.cfg.CatchUp.Watcher.Missing(ctx, repo, branch, known.Pushed, known.Since, known.Merged)
 	if err != nil {

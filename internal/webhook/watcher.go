@@ -23,7 +23,7 @@ type Sights interface {
 	Head(ctx context.Context, repo twin.Repository, branch string) (github.Head, error)
 	// Compare says what lies between two commits.
 	Compare(ctx context.Context, repo twin.Repository, from, to string) (github.Comparison, error)
-	// Merged lists the pull requests merged into a branch after a time, latest first.
+	// Merged lists the pull requests merged into a branch since a time, latest first.
 	Merged(ctx context.Context, repo twin.Repository, branch string, since time.Time) ([]github.PullRequest, error)
 }
 
