@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 
@@ -34,21 +35,26 @@ func NewInserter(pool *pgxpool.Pool, logger *slog.Logger) (*Inserter, error) {
 // delivery will be processed. A delivery that is known gives
 // twin.ErrDuplicate; should nobody work on it any more, it gets a new job.
 func (i *Inserter) Deliver(ctx context.Context, d twin.Delivery) error {
-	var known bool
+	// The job comes first, so that the delivery is written once, with its number.
 	err := pgx.BeginFunc(ctx, i.pool, func(tx pgx.Tx) error {
-		added, err := store.New(tx).AddDelivery(ctx, d)
+		res, err := i.river.InsertTx(ctx, tx, webhookArgs{GUID: d.GUID}, nil)
 		if err != nil {
-			return err
+			return fmt.Errorf("insert webhook_process: %w", err)
 		}
-		if known = !added; known {
-			return i.redeliver(ctx, tx, d.GUID)
+		added, err := store.New(tx).AddDelivery(ctx, d, res.Job.ID)
+		if err == nil && !added { // and its job goes too
+			err = twin.ErrDuplicate
 		}
-		return i.processDelivery(ctx, tx, d.GUID)
+		return err
 	})
-	if err == nil && known {
-		return fmt.Errorf("delivery %s: %w", d.GUID, twin.ErrDuplicate)
+	if !errors.Is(err, twin.ErrDuplicate) {
+		return err
 	}
-	return err
+	err = pgx.BeginFunc(ctx, i.pool, func(tx pgx.Tx) error { return i.redeliver(ctx, tx, d.GUID) })
+	if err != nil {
+		return err
+	}
+	return fmt.Errorf("delivery %s: %w", d.GUID, twin.ErrDuplicate)
 }
 
 // redeliver makes a new job for a delivery that waits without a living one.

@@ -10,13 +10,14 @@ import (
 	"github.com/neontwin/neontwin/internal/twin"
 )
 
-// AddDelivery stores a delivery unless its GUID is known.
-func (s Store) AddDelivery(ctx context.Context, d twin.Delivery) (added bool, err error) {
+// AddDelivery stores a delivery and which River job processes it, unless its
+// GUID is known.
+func (s Store) AddDelivery(ctx context.Context, d twin.Delivery, job int64) (added bool, err error) {
 	n, err := s.exec(ctx, "store delivery", `
-		INSERT INTO webhook_delivery (guid, event, action, installation_id, repository_id, payload)
-		VALUES ($1, $2, $3, $4, $5, $6)
+		INSERT INTO webhook_delivery (guid, event, action, installation_id, repository_id, payload, river_job_id)
+		VALUES ($1, $2, $3, $4, $5, $6, $7)
 		ON CONFLICT (guid) DO NOTHING`,
-		plain(d.GUID), plain(d.Event), plain(d.Action), d.InstallationID, d.RepositoryID, d.Body)
+		plain(d.GUID), plain(d.Event), plain(d.Action), d.InstallationID, d.RepositoryID, d.Body, job)
 	return n == 1, err
 }
 
