@@ -1,6 +1,7 @@
 package clone_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -69,16 +70,16 @@ func TestFewRoundTrips(t *testing.T) {
 	source, target := pgtest.URL(t), pgtest.URL(t)
 	pgtest.Exec(t, source, manyTables(100))
 	plan := newPlan(t, source)
-	r := &relay{delay: 10 * time.Millisecond}
-	e := env(source, r.through(t, target))
+	r, far := pgtest.Through(t, target, 20*time.Millisecond)
+	e := env(source, far)
 	began := time.Now()
 	if _, err := plan.Run(t.Context(), e); err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("%d turns in %s", r.turns.Load(), time.Since(began))
+	t.Logf("%d turns in %s", r.Turns(), time.Since(began))
 	// Connecting takes some turns each; then a few messages for each phase. One
 	// for each table, index, key, sequence and statistics would be 600.
-	if n := r.turns.Load(); n > 60 {
+	if n := r.Turns(); n > 60 {
 		t.Errorf("the client spoke %d times to the target for 100 tables", n)
 	}
 	same(t, source, target)
@@ -116,14 +117,15 @@ func TestLostConnections(t *testing.T) {
 			pgtest.Exec(t, source, "analyze")
 			plan := newPlan(t, source)
 			var lost atomic.Bool
-			r := &relay{loses: func(b []byte) bool {
+			r, relayed := pgtest.Through(t, target, 0)
+			r.Watch(func(b []byte) pgtest.Fate {
 				if !loses(b) {
-					return false
+					return pgtest.Pass
 				}
 				lost.Store(true)
-				return true
-			}}
-			tables, err := plan.Run(t.Context(), env(source, r.through(t, target)))
+				return pgtest.Lose
+			})
+			tables, err := plan.Run(t.Context(), env(source, relayed))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -138,6 +140,19 @@ func TestLostConnections(t *testing.T) {
 			same(t, source, target)
 			sameContent(t, source, target)
 		})
+	}
+}
+
+// first says yes once, to the first message that holds one of the texts.
+func first(texts ...string) func([]byte) bool {
+	var said atomic.Bool
+	return func(b []byte) bool {
+		for _, text := range texts {
+			if bytes.Contains(b, []byte(text)) && said.CompareAndSwap(false, true) {
+				return true
+			}
+		}
+		return false
 	}
 }
 

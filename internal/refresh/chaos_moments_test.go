@@ -11,8 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/neontwin/neontwin/internal/catalog"
 	"github.com/neontwin/neontwin/internal/pgtest"
 	"github.com/neontwin/neontwin/internal/refresh"
@@ -20,16 +18,6 @@ import (
 )
 
 // Each test here reaches one of the windows that TestChaos hits by chance.
-
-// host is where an address leads.
-func host(t *testing.T, address string) string {
-	t.Helper()
-	u, err := url.Parse(address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return u.Host
-}
 
 // only asks that the Twin is of the run token, and that nothing is beside it.
 func only(t *testing.T, target, token string) {
@@ -88,18 +76,18 @@ func TestLostWhileCreating(t *testing.T) {
 			ctx, stop := context.WithCancel(t.Context())
 			defer stop()
 			var seen atomic.Bool
-			w := newWire(t, host(t, target))
-			w.sees = func(sent []byte) fate {
+			r, relayed := pgtest.Through(t, target, 0)
+			r.Watch(func(sent []byte) pgtest.Fate {
 				if !bytes.Contains(sent, []byte("CREATE DATABASE")) || seen.Swap(true) {
-					return pass
+					return pgtest.Pass
 				}
 				if interrupted {
 					time.AfterFunc(3*time.Millisecond, stop)
-					return pass
+					return pgtest.Pass
 				}
-				return hang
-			}
-			_, err := refresher(t).Sync(ctx, refresh.Job{Source: source, Target: w.url(t, target)}, &lease{token: "two"})
+				return pgtest.Hang
+			})
+			_, err := refresher(t).Sync(ctx, refresh.Job{Source: source, Target: relayed}, &lease{token: "two"})
 			f := twin.AsFailure(err)
 			if err == nil || !f.Retry || interrupted != (f.Code == twin.CodeInterrupted) {
 				t.Errorf("got %+v", f)
@@ -114,12 +102,12 @@ func TestLostAtTheCommit(t *testing.T) {
 	t.Parallel()
 	cases := map[string]struct {
 		before bool // the commit never reaches the server
-		fate   fate
+		fate   pgtest.Fate
 	}{
-		"the commit was not sent":                     {before: true, fate: lose},
-		"the answer was lost":                         {fate: lose},
-		"the answer was lost, and the session hangs":  {fate: hang},
-		"it was not sent, and the old session hangs":  {before: true, fate: hang},
+		"the commit was not sent":                     {before: true, fate: pgtest.Lose},
+		"the answer was lost":                         {fate: pgtest.Lose},
+		"the answer was lost, and the session hangs":  {fate: pgtest.Hang},
+		"it was not sent, and the old session hangs":  {before: true, fate: pgtest.Hang},
 		"it was interrupted while the answer was due": {},
 	}
 	for title, c := range cases {
@@ -130,23 +118,23 @@ func TestLostAtTheCommit(t *testing.T) {
 			ctx, stop := context.WithCancel(t.Context())
 			defer stop()
 			var renaming, done atomic.Bool
-			w := newWire(t, host(t, target))
-			w.sees = func(sent []byte) fate {
+			r, relayed := pgtest.Through(t, target, 0)
+			r.Watch(func(sent []byte) pgtest.Fate {
 				if bytes.Contains(sent, []byte("RENAME TO")) {
 					renaming.Store(true)
 				}
 				if !renaming.Load() || !bytes.Contains(sent, []byte("commit\x00")) || done.Swap(true) {
-					return pass
+					return pgtest.Pass
 				}
 				if c.before {
 					copy(sent, make([]byte, len(sent))) // no message of the protocol
 				}
-				if c.fate == pass {
+				if c.fate == pgtest.Pass {
 					stop()
 				}
 				return c.fate
-			}
-			report, err := refresher(t).Sync(ctx, refresh.Job{Source: source, Target: w.url(t, target)}, &lease{token: "two"})
+			})
+			report, err := refresher(t).Sync(ctx, refresh.Job{Source: source, Target: relayed}, &lease{token: "two"})
 			if !done.Load() {
 				t.Fatal("no commit was seen")
 			}
@@ -393,17 +381,17 @@ func TestTakeOverFromAFrozenSession(t *testing.T) {
 			t.Parallel()
 			source, target := smallSource(t)
 			syncTwin(t, refresh.Job{Source: source, Target: target, Publish: publish}, "one")
-			w := newWire(t, host(t, target))
+			r, relayed := pgtest.Through(t, target, 0)
 			between, reached, release := holding()
 			ctx, stop := context.WithCancel(t.Context())
 			defer stop()
 			frozen := make(chan error, 1)
 			go func() {
-				_, err := refresher(t).Sync(ctx, refresh.Job{Source: source, Target: w.url(t, target), Publish: publish, Exclusive: true, Between: between}, &lease{token: "frozen"})
+				_, err := refresher(t).Sync(ctx, refresh.Job{Source: source, Target: relayed, Publish: publish, Exclusive: true, Between: between}, &lease{token: "frozen"})
 				frozen <- err
 			}()
 			<-reached
-			w.stall()
+			r.Freeze()
 			if _, err := refresher(t).Sync(t.Context(), refresh.Job{Source: source, Target: target, Publish: publish}, &lease{token: "person"}); twin.AsFailure(err) == nil || twin.AsFailure(err).Code != twin.CodeConflict {
 				t.Errorf("a person's sync beside the service's: %v", err)
 			}
@@ -452,20 +440,16 @@ func TestSnapshotLostAtTheEnd(t *testing.T) {
 	t.Parallel()
 	source, target := chaosSource(t)
 	syncTwin(t, refresh.Job{Source: source, Target: target}, "one")
-	var tables atomic.Int64
-	report, err := refresher(t).Sync(t.Context(), refresh.Job{Source: source, Target: target, Between: func(_ catalog.Name, w io.Writer) io.WriteCloser {
-		if tables.Add(1) == 1 {
-			// Only the holder has been idle in a transaction for all this time.
-			conn, err := pgx.Connect(context.Background(), source)
-			if err != nil {
-				t.Error(err)
-				return w.(io.WriteCloser)
+	var hit atomic.Bool
+	report, err := refresher(t).Sync(t.Context(), refresh.Job{Source: source, Target: target, Between: func(table catalog.Name, w io.Writer) io.WriteCloser {
+		if table.Name == "people" && !hit.Swap(true) {
+			// The holder's transaction is the oldest. Once it has gone, nobody
+			// gives way to the other statement.
+			if !scan[bool](t, source, `select pg_terminate_backend(pid, 60000) from pg_stat_activity where application_name = 'neontwin/two'
+				and datname = current_database() and xact_start is not null order by xact_start limit 1`) {
+				t.Error("the holder was not ended")
 			}
-			defer conn.Close(context.Background())
-			if _, err := conn.Exec(context.Background(), `select pg_terminate_backend(pid) from pg_stat_activity
-				where application_name = 'neontwin/two' and query like '%pg_blocking_pids%'; truncate notes`); err != nil {
-				t.Error(err)
-			}
+			pgtest.Exec(t, source, "set lock_timeout = '60s'; truncate notes")
 		}
 		return w.(io.WriteCloser)
 	}}, &lease{token: "two"})

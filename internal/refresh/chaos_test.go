@@ -208,11 +208,11 @@ func faults() []fault {
 		{title: "a session on the source ended", clean: true, strike: func(c *chaos, p *child) { c.later(p); c.endSession(c.sourceURL) }},
 		{title: "a session on the target ended", clean: true, strike: func(c *chaos, p *child) { c.later(p); c.endSession(c.server) }},
 		{title: "all sessions on the target ended", clean: true, strike: func(c *chaos, p *child) { c.later(p); c.endSessions(c.server) }},
-		{title: "the way to the source cut", clean: true, strike: func(c *chaos, p *child) { c.later(p); c.cut(p, c.sourceWire) }},
-		{title: "the way to the target cut", clean: true, strike: func(c *chaos, p *child) { c.later(p); c.cut(p, c.targetWire) }},
+		{title: "the way to the source cut", clean: true, strike: func(c *chaos, p *child) { c.later(p); c.cut(p, c.sourceWay) }},
+		{title: "the way to the target cut", clean: true, strike: func(c *chaos, p *child) { c.later(p); c.cut(p, c.targetWay) }},
 		{title: "the way to the target frozen, then kill -9", strike: func(c *chaos, p *child) {
 			c.later(p)
-			c.targetWire.stall()
+			c.targetWay.Freeze()
 			p.pause(time.Duration(c.rnd.Int64N(int64(c.whole))))
 			p.signal(syscall.SIGKILL)
 			p.wait(c.t)
@@ -279,7 +279,7 @@ func (c *chaos) round(i int, f fault) {
 	c.t.Helper()
 	c.bump()
 	job := childJob{
-		Source: c.sourceWire.url(c.t, c.sourceURL), Target: c.targetWire.url(c.t, c.targetURL),
+		Source: by(c.t, c.sourceWay, c.sourceURL), Target: by(c.t, c.targetWay, c.targetURL),
 		Token: fmt.Sprintf("r%d", i), Commit: strconv.Itoa(c.gen), Exclusive: f.service || c.rnd.IntN(2) == 0,
 		Lease: filepath.Join(c.dir, fmt.Sprintf("lease%d", i)),
 	}
@@ -293,9 +293,9 @@ func (c *chaos) round(i int, f fault) {
 	p := startChild(c.t, job)
 	f.strike(c, p)
 	p.wait(c.t)
-	for _, w := range []*wire{c.sourceWire, c.targetWire} {
-		w.cut()
-		w.mend()
+	for _, way := range []*pgtest.Relay{c.sourceWay, c.targetWay} {
+		way.Cut()
+		way.Mend()
 	}
 	c.t.Logf("round %d: %s: %s after %s, %.100s", i, f.title, c.where(p), time.Since(began).Round(time.Millisecond), p.outcome)
 	if p.published() && !inPlace {
@@ -310,6 +310,16 @@ func (c *chaos) round(i int, f fault) {
 		c.noStrays(0)
 	}
 	c.recover(i, f, inPlace, job)
+}
+
+// by is an address by way of a relay.
+func by(t *testing.T, way *pgtest.Relay, direct string) string {
+	t.Helper()
+	address, err := way.URL(direct)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return address
 }
 
 // recover runs the sync after the fault, which must succeed and set all right.
@@ -367,10 +377,10 @@ func (c *chaos) later(p *child) {
 }
 
 // cut takes a way away for up to a second.
-func (c *chaos) cut(p *child, w *wire) {
-	w.cut()
+func (c *chaos) cut(p *child, way *pgtest.Relay) {
+	way.Cut()
 	p.pause(time.Duration(c.rnd.Int64N(int64(time.Second))))
-	w.mend()
+	way.Mend()
 }
 
 // succeed stops the child, lets another one take its run over as the service

@@ -27,7 +27,7 @@ type chaos struct {
 	// sourceURL is the source, the others are Twins of it; server is where they
 	// can be looked at while they are renamed.
 	sourceURL, targetURL, inPlaceURL, server string
-	sourceWire, targetWire                   *wire
+	sourceWay, targetWay                     *pgtest.Relay
 	// gen is the source's state: every table of it has a row for each one.
 	gen int
 	// whole is how long a sync takes, publish its last phase.
@@ -68,7 +68,8 @@ func newChaos(t *testing.T, seed uint64) *chaos {
 	c.sourceURL, c.targetURL, c.inPlaceURL = source.URL("production"), target.URL("staging"), target.URL("rebuilt")
 	c.server = target.URL("postgres")
 	pgtest.Exec(t, c.sourceURL, unhurried)
-	c.sourceWire, c.targetWire = newWire(t, source.Host()), newWire(t, target.Host())
+	c.sourceWay, _ = pgtest.Through(t, c.sourceURL, 0)
+	c.targetWay, _ = pgtest.Through(t, c.targetURL, 0)
 
 	job := childJob{Source: c.sourceURL, Target: c.inPlaceURL, Token: "zero", Commit: "0"}
 	startChild(t, job).wait(t)
