@@ -87,7 +87,10 @@ type Table struct {
 	// Extension is the extension it is a configuration table of, Condition
 	// the WHERE clause (empty: all rows) that says which rows are the user's.
 	Extension, Condition string
-	Columns              []Column
+	// Refers are the other tables that a configuration table has foreign keys
+	// to: those are there before its rows are.
+	Refers  []uint32
+	Columns []Column
 	// Pages is the size of the table proper, Bytes that with TOAST.
 	Pages, Bytes int64
 	// Rows is the planner's estimate, -1 if the table was never analyzed.

@@ -61,7 +61,7 @@ func (r *reader) relations(ctx context.Context) error {
 	found, err := collect(ctx, r.q, "relations", r.major, func(rows pgx.Rows, t *relation) error {
 		return rows.Scan(&t.OID, &t.Schema, &t.Name.Name, &t.kind, &t.Readable, &t.Unlogged, &t.Partition, &t.Parent,
 			&t.HasChildren, &t.RowSecurity, &t.ForceRowSecurity, &t.Filtered, &t.Extension, &t.Condition,
-			&t.Pages, &t.Bytes, &t.Rows, &t.HasPrimaryKey, &t.populated, &t.Reordered)
+			&t.Pages, &t.Bytes, &t.Rows, &t.HasPrimaryKey, &t.populated, &t.Reordered, &t.Refers)
 	})
 	for _, t := range found {
 		switch t.kind {

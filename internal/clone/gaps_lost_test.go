@@ -102,6 +102,12 @@ func TestComparisonEndsWithTheSnapshot(t *testing.T) {
 	}
 	e.Snapshot = holder.Snapshot.ID
 	holder.Close()
+	// The server needs a moment to notice.
+	for one(t, source, "select count(*)::text from pg_stat_activity where application_name = 'neontwin/gone'") != "0" {
+		if t.Context().Err() != nil {
+			t.Fatal("the holder's session does not end")
+		}
+	}
 	began := time.Now()
 	_, err = plan.Verify(t.Context(), e, false)
 	var at *clone.Error

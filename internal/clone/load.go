@@ -42,7 +42,8 @@ type load struct {
 func (s *Step) small() bool { return s.Bytes <= maxSmall && len(s.Parts) == 1 && !s.Keep }
 
 // group makes the units: the largest tables first, the small ones together,
-// but not so many that some of the workers would have nothing to do.
+// but not so many that some of the workers would have nothing to do. The tables
+// of extensions, whose foreign keys are there already, are one, in their order.
 func (r *run) group() {
 	r.units = make([]unit, 0, len(r.Steps))
 	many := 0
@@ -56,6 +57,10 @@ func (r *run) group() {
 	open := false
 	for i := range r.Steps {
 		step := &r.Steps[i]
+		if i > 0 && step.Keep {
+			r.units[0].steps = append(r.units[0].steps, i)
+			continue
+		}
 		if open && step.small() && bytes+step.Bytes <= maxTogetherBytes && len(r.units[len(r.units)-1].steps) < most {
 			last := &r.units[len(r.units)-1]
 			last.steps = append(last.steps, i)

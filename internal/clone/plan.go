@@ -22,7 +22,8 @@ type Plan struct {
 	Session string
 	// Before are the definitions that must stand before rows are loaded.
 	Before []Statement
-	// Steps fill the tables, the largest first.
+	// Steps fill the tables: those of extensions first, each after those that it
+	// refers to, then the largest first.
 	Steps []Step
 	// Parents are the indexes and keys of partitioned tables. Their leaves'
 	// must be there first; they hold nothing themselves.
@@ -164,8 +165,9 @@ func New(s *catalog.Schema, a *pgtools.Archive, target Target, o Options) (*Plan
 	for _, step := range steps {
 		p.Steps = append(p.Steps, *step)
 	}
+	rank := ranks(s.Tables)
 	slices.SortFunc(p.Steps, func(a, b Step) int {
-		return cmp.Or(cmp.Compare(b.Bytes, a.Bytes), cmp.Compare(a.Table.SQL(), b.Table.SQL()))
+		return cmp.Or(cmp.Compare(rank[a.OID], rank[b.OID]), cmp.Compare(b.Bytes, a.Bytes), cmp.Compare(a.Table.SQL(), b.Table.SQL()))
 	})
 	for _, parent := range s.Parents {
 		p.Analyze = append(p.Analyze, parent.Name)
@@ -199,7 +201,7 @@ func newStep(t catalog.Table, s *catalog.Schema, partBytes int64) Step {
 		}
 	}
 	n := int64(1)
-	if s.ServerVersion >= tidRangeScan && t.Pages > 0 {
+	if s.ServerVersion >= tidRangeScan && t.Pages > 0 && !step.Keep {
 		// Never more parts than pages: what is large may lie in TOAST.
 		n = max(1, min(t.Pages, (t.Bytes+partBytes-1)/partBytes))
 	}
