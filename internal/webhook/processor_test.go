@@ -39,6 +39,7 @@ type hub struct {
 	files map[string]string // the content of our file, by commit
 	paths []string          // what every pull request changes
 	fail  func(w http.ResponseWriter, r *http.Request) bool
+	any   bool     // it answers for every repository as for acme/shop
 	asked []string // paths of requests, without those for tokens
 }
 
@@ -88,11 +89,21 @@ func newHub(t *testing.T) *hub {
 				return
 			}
 		}
+		if parts := strings.SplitN(r.URL.Path, "/", 5); h.any && len(parts) > 4 && parts[1] == "repos" {
+			r.URL.Path = "/repos/acme/shop/" + parts[4]
+		}
 		mux.ServeHTTP(w, r)
 	}))
 	t.Cleanup(srv.Close)
 	h.url = srv.URL
 	return h
+}
+
+// unreachable answers for a repository that is blocked.
+func unreachable(w http.ResponseWriter, _ *http.Request) bool {
+	w.WriteHeader(http.StatusUnavailableForLegalReasons)
+	_, _ = io.WriteString(w, `{"message":"Repository access blocked"}`)
+	return true
 }
 
 var appKey = sync.OnceValue(func() []byte {
