@@ -52,10 +52,10 @@ CREATE TABLE chore (
 
 -- A Twin whose repository is out of reach: no schedule starts a run.
 ALTER TABLE twin ADD COLUMN pause_reason text;
--- A place is given a second chance when access comes back, not again and again.
-ALTER TABLE check_publication ADD COLUMN revived_at timestamptz;
+-- How often an unreachable place was given another chance when access came back.
+ALTER TABLE check_publication ADD COLUMN revivals integer NOT NULL DEFAULT 0;
 
 -- +goose Down
-ALTER TABLE check_publication DROP COLUMN revived_at;
+ALTER TABLE check_publication DROP COLUMN revivals;
 ALTER TABLE twin DROP COLUMN pause_reason;
 DROP TABLE chore, missed_delivery, judged, repository;

@@ -109,7 +109,8 @@ func (q *Queue) look(ctx context.Context, w store.Watched) error {
 		}
 		// That the default branch is another one is only noted once its head
 		// has been seen to.
-		if missing = q.lookAtBranches(ctx, sight.Repository, was); missing != nil {
+		var seen bool
+		if seen, missing = q.lookAtBranches(ctx, sight.Repository, was); !seen {
 			now.Repo.DefaultBranch = was
 		}
 	}
@@ -151,11 +152,12 @@ func (q *Queue) seen(ctx context.Context, now store.Watched, lost bool) error {
 }
 
 // lookAtBranches looks at the default branch, and at those that the Twins'
-// triggers name without a pattern. was is the default branch as it was known.
-func (q *Queue) lookAtBranches(ctx context.Context, repo twin.Repository, was string) error {
+// triggers name without a pattern. was is the default branch as it was known;
+// seen says whether all was made up for that was missing of it.
+func (q *Queue) lookAtBranches(ctx context.Context, repo twin.Repository, was string) (seen bool, err error) {
 	patterns, err := store.New(q.pool).Patterns(ctx, repo.ID)
 	if err != nil {
-		return err
+		return false, err
 	}
 	branches := []string{repo.DefaultBranch}
 	for _, p := range patterns {
@@ -163,48 +165,52 @@ func (q *Queue) lookAtBranches(ctx context.Context, repo twin.Repository, was st
 			branches = append(branches, p)
 		}
 	}
-	for _, b := range branches {
+	for i, b := range branches {
 		from := b
-		if b == repo.DefaultBranch {
+		if i == 0 {
 			from = was
 		}
-		if err := q.lookAtBranch(ctx, repo, b, from); err != nil {
-			return err
+		young, err := q.lookAtBranch(ctx, repo, b, from)
+		if err != nil {
+			return seen, err
 		}
+		if young {
+			if err := store.New(q.pool).LookAt(ctx, repo.ID, q.cfg.CatchUp.every()/5); err != nil {
+				return seen, err
+			}
+		}
+		seen = seen || i == 0 && !young
 	}
-	return nil
+	return seen, nil
 }
 
 // lookAtBranch makes up for what no webhook told of a branch. A branch that is
 // seen for the first time is only noted. One that has taken the place of the
 // default branch is another matter, whatever was decided about it before: the
-// Twins shall follow it now.
-func (q *Queue) lookAtBranch(ctx context.Context, repo twin.Repository, branch, from string) error {
+// Twins shall follow it now. young says that something was left for later.
+func (q *Queue) lookAtBranch(ctx context.Context, repo twin.Repository, branch, from string) (young bool, err error) {
 	s := store.New(q.pool)
 	known, err := s.Judged(ctx, repo, "refs/heads/"+from)
 	if err != nil {
-		return err
+		return false, err
 	}
 	if from != branch {
 		known.Since, known.Merged = known.Pushed.At, nil
 	}
 	m, err := q.cfg.CatchUp.Watcher.Missing(ctx, repo, branch, known.Pushed, known.Since, known.Merged)
 	if err != nil {
-		return err
+		return false, err
 	}
 	if known.Pushed.SHA == "" && m.Head.SHA != "" {
-		return s.Baseline(ctx, m.Head)
+		return false, s.Baseline(ctx, m.Head)
 	}
 	for _, d := range m.Deliveries {
 		if err := q.deliverOwn(ctx, d); err != nil {
-			return err
+			return false, err
 		}
 		q.log.WarnContext(ctx, "found what no webhook told", "delivery", d.GUID, "event", d.Event, "repo", repo.FullName(), "branch", branch)
 	}
-	if m.Young {
-		return s.LookAt(ctx, repo.ID, q.cfg.CatchUp.every()/5)
-	}
-	return nil
+	return m.Young, nil
 }
 
 // deliverOwn stores a delivery that we made ourselves. One that was processed

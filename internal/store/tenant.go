@@ -165,18 +165,22 @@ func (s Store) LetGo(ctx context.Context, repository int64) error {
 	return err
 }
 
-// Revive gives places of a repository that were recorded as unreachable a
-// second chance, and gives their runs: once a day, for a week after the run.
+// maxRevivals bounds the chances of a place: it may be out of reach for reasons
+// of its own.
+const maxRevivals = 5
+
+// Revive gives places of a repository that were recorded as unreachable another
+// chance, for a week after their run, and gives the runs.
 func (s Store) Revive(ctx context.Context, repository int64) ([]int64, error) {
 	return s.ids(ctx, "try unreachable places again", `
 		WITH revived AS (
-			UPDATE check_publication c SET unreachable_at = NULL, revived_at = now(), wanted_version = wanted_version + 1, updated_at = now()
+			UPDATE check_publication c SET unreachable_at = NULL, revivals = revivals + 1, wanted_version = wanted_version + 1, updated_at = now()
 			FROM sync_run r JOIN twin t ON t.id = r.twin_id
 			WHERE r.id = c.run_id AND t.repository_id = $1 AND c.unreachable_at IS NOT NULL
 				AND coalesce(r.finished_at, now()) > now() - interval '7 days'
-				AND coalesce(c.revived_at, '-infinity') < now() - interval '1 day'
+				AND c.revivals < $2
 			RETURNING c.run_id)
-		SELECT DISTINCT run_id FROM revived ORDER BY 1`, repository)
+		SELECT DISTINCT run_id FROM revived ORDER BY 1`, repository, maxRevivals)
 }
 
 // Purge deletes what is kept for an installation, except which repository a
