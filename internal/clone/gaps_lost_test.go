@@ -53,16 +53,21 @@ func TestLostObjectsAndComparisons(t *testing.T) {
 			plan := newPlan(t, source)
 			loses := first(c.at)
 			var lost atomic.Bool
-			r := &relay{loses: func(b []byte) bool {
-				cut := loses(b)
-				if cut {
-					lost.Store(true)
-				}
-				return cut
-			}}
-			e := env(source, r.through(t, target))
+			server := target
 			if c.source {
-				e = env(r.through(t, source), target)
+				server = source
+			}
+			r, relayed := pgtest.Through(t, server, 0)
+			r.Watch(func(b []byte) pgtest.Fate {
+				if !loses(b) {
+					return pgtest.Pass
+				}
+				lost.Store(true)
+				return pgtest.Lose
+			})
+			e := env(source, relayed)
+			if c.source {
+				e = env(relayed, target)
 			}
 			if _, err := plan.Run(t.Context(), e); err != nil {
 				t.Fatal(err)

@@ -31,16 +31,20 @@ func TestPreflightBeginsAgain(t *testing.T) {
 			t.Parallel()
 			source, target := smallSource(t)
 			var lost atomic.Int64
-			w := newWire(t, host(t, source))
-			w.sees = func(sent []byte) fate {
-				if bytes.Contains(sent, []byte(c.at)) && lost.Add(1) == 1 {
-					return lose
-				}
-				return pass
-			}
-			job := refresh.Job{Source: source, Target: w.url(t, target)}
+			server := target
 			if c.source {
-				job = refresh.Job{Source: w.url(t, source), Target: target}
+				server = source
+			}
+			r, relayed := pgtest.Through(t, server, 0)
+			r.Watch(func(sent []byte) pgtest.Fate {
+				if bytes.Contains(sent, []byte(c.at)) && lost.Add(1) == 1 {
+					return pgtest.Lose
+				}
+				return pgtest.Pass
+			})
+			job := refresh.Job{Source: source, Target: relayed}
+			if c.source {
+				job = refresh.Job{Source: relayed, Target: target}
 			}
 			syncTwin(t, job, "one")
 			if lost.Load() == 0 {
@@ -56,15 +60,15 @@ func TestPreflightBeginsAgain(t *testing.T) {
 func TestPreflightEnds(t *testing.T) {
 	t.Parallel()
 	source := pgtest.URL(t)
-	w := newWire(t, host(t, source))
-	w.sees = func(sent []byte) fate {
+	r, relayed := pgtest.Through(t, source, 0)
+	r.Watch(func(sent []byte) pgtest.Fate {
 		if bytes.Contains(sent, []byte("pg_is_in_recovery(),")) {
-			return lose
+			return pgtest.Lose
 		}
-		return pass
-	}
+		return pgtest.Pass
+	})
 	began := time.Now()
-	_, err := refresher(t).Plan(t.Context(), refresh.Job{Source: w.url(t, source), Target: twinOf(t, source)})
+	_, err := refresher(t).Plan(t.Context(), refresh.Job{Source: relayed, Target: twinOf(t, source)})
 	if f := twin.AsFailure(err); err == nil || f.Code != twin.CodeSource || !f.Retry {
 		t.Errorf("got %+v", f)
 	}
