@@ -78,6 +78,10 @@ bench: setup ## a sync against pg_dump and pgcopydb, about half an hour; writes 
 	@bench/install-pgcopydb
 	go run ./bench $(or $(ARGS),-write docs/benchmarks.md)
 
+.PHONY: bench/webhooks
+bench/webhooks: setup ## how many deliveries are taken, beside bare inserts, and lost by kill -9; writes docs/benchmarks-webhooks.md
+	go run ./bench/webhooks $(or $(ARGS),-write docs/benchmarks-webhooks.md)
+
 .PHONY: vuln
 vuln: ## known holes in what we import and reach (asks vuln.go.dev)
 	go tool -modfile=tools/go.mod govulncheck ./...

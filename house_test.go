@@ -58,7 +58,8 @@ var layers = map[string][]string{
 	"cmd/sandbox": {everything},
 
 	// What measures a command from outside.
-	"bench": {"internal/twin"},
+	"bench":          {"internal/twin"},
+	"bench/webhooks": {},
 
 	// The tests of this folder.
 	".": {},
@@ -68,7 +69,7 @@ const everything = "*"
 
 // support is for tests and the sandbox; the packages named may use it too.
 var support = map[string][]string{
-	"internal/pglocal":    {"internal/pgtest", "internal/neontest", "cmd/sandbox", "cmd/server", "bench"}, // the server's own database
+	"internal/pglocal":    {"internal/pgtest", "internal/neontest", "cmd/sandbox", "cmd/server", "bench", "bench/webhooks"}, // the server's own database
 	"internal/pgtest":     {"cmd/sandbox", "bench"},
 	"internal/githubtest": {"cmd/sandbox"},
 	"internal/neontest":   {"cmd/sandbox"},
@@ -81,7 +82,7 @@ var owners = []struct {
 	packages []string
 	tests    bool // whether any test may import it too
 }{
-	{"github.com/riverqueue/", []string{"internal/jobs"}, true},
+	{"github.com/riverqueue/", []string{"internal/jobs", "bench/webhooks"}, true},
 	{"github.com/google/go-github/", []string{"internal/github"}, false},
 	{"github.com/bradleyfalzon/ghinstallation/", []string{"internal/github"}, false},
 	{"github.com/pressly/goose/", []string{"internal/jobs", "migrations"}, true},
@@ -93,7 +94,7 @@ var owners = []struct {
 	{"github.com/google/go-cmp/", nil, true},
 	{"golang.org/x/tools/", nil, true},
 	{"testing", []string{"internal/pgtest", "internal/githubtest", "internal/neontest"}, true},
-	{"os/exec", []string{"internal/pgtools", "internal/pglocal", "internal/neontest", "cmd/sandbox", "bench"}, true},
+	{"os/exec", []string{"internal/pgtools", "internal/pglocal", "internal/neontest", "cmd/sandbox", "bench", "bench/webhooks"}, true},
 }
 
 // source is one Go file of the tree.
