@@ -3,10 +3,12 @@ package main
 import (
 	"bytes"
 	"io"
+	"os"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/neontwin/neontwin/internal/pglocal"
 	"github.com/neontwin/neontwin/internal/pgtest"
 )
 
@@ -44,8 +46,13 @@ func TestReport(t *testing.T) {
 func TestMeasurement(t *testing.T) {
 	t.Parallel()
 	pgtest.Long(t)
+	dir, err := pglocal.Scratch("neontwin-webhooks-test-") // the server's user passes through
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	var out, log bytes.Buffer
-	if err := run(t.Context(), []string{"-each", "1s", "-rounds", "1", "-clients", "4", "-cache", t.TempDir()}, &out, &log); err != nil {
+	if err := run(t.Context(), []string{"-each", "1s", "-rounds", "1", "-clients", "4", "-cache", dir}, &out, &log); err != nil {
 		t.Fatalf("%v\n%s", err, log.String())
 	}
 	if !strings.Contains(out.String(), "| deliveries that were answered and lost when the server was killed | 0 | 0 of ") {
