@@ -51,9 +51,16 @@ func TestRequestsFitTheDescription(t *testing.T) {
 			t.Errorf("%s %s: %v", r.Method, r.URL, err)
 		}
 		answers := map[string]string{
-			"access_tokens": `{"token":"ghs_1","expires_at":"` + time.Now().Add(time.Hour).Format(time.RFC3339) + `"}`,
+			"access_tokens": `{"repositories":[{"id":9,"name":"shop","owner":{"login":"acme"},"default_branch":"main"}],"token":"ghs_1","expires_at":"` + time.Now().Add(time.Hour).Format(time.RFC3339) + `"}`,
 			"app":           `{"id":4711}`, "files": `[]`, "main": `{"commit":{"sha":"` + sha + `"}}`,
-			"neon-twin.yml": `version: 1`,
+			"neon-twin.yml": `version: 1`, "deliveries": `[]`, "installation": `{"id":7}`,
+			"shop": `{"id":9,"name":"shop","owner":{"login":"acme"},"default_branch":"main"}`, "pulls": `[]`,
+		}
+		if r.Method == http.MethodPost && name == "attempts" {
+			w.WriteHeader(http.StatusAccepted)
+		}
+		if r.URL.Path == "/app/installations/7" {
+			name = "installation"
 		}
 		text, ok := answers[name]
 		if !ok {
@@ -95,10 +102,25 @@ func TestRequestsFitTheDescription(t *testing.T) {
 		check(err)
 		check(a.UpdateCheckRun(ctx, shop, 5, run))
 	}
+	_, _, err = a.Attempts(ctx, "v1_1")
+	check(err)
+	check(a.Redeliver(ctx, 12))
+	_, err = a.Installation(ctx, 7)
+	check(err)
+	_, err = a.Find(ctx, "acme", "shop")
+	check(err)
+	_, err = a.Repository(ctx, shop)
+	check(err)
+	_, err = a.Head(ctx, shop, "main")
+	check(err)
+	_, err = a.Compare(ctx, shop, sha, strings.Repeat("e", 40))
+	check(err)
+	_, err = a.Merged(ctx, shop, "main", at)
+	check(err)
 	if err := a.missing(ctx, shop, sha, &answerError{status: http.StatusNotFound}); !errors.Is(err, ErrNoFile) {
 		t.Errorf("got %v, want ErrNoFile", err)
 	}
-	if n != 14 {
-		t.Errorf("sent %d requests, want 14", n)
+	if n != 23 {
+		t.Errorf("sent %d requests, want 23", n)
 	}
 }
