@@ -45,6 +45,7 @@ type world struct {
 	control, source, target string
 	url, admin              string
 	env                     []string
+	asking                  *pgx.Conn // to control, for what is asked all the time
 }
 
 const repo = "acme/shop"
@@ -52,6 +53,7 @@ const repo = "acme/shop"
 func newWorld(t *testing.T, source string) *world {
 	t.Helper()
 	w := &world{t: t, control: pgtest.URL(t), source: pgtest.URL(t)}
+	w.asking = pgtest.Connect(t, w.control)
 	pgtest.Exec(t, w.source, source)
 	w.target = strings.Replace(w.source, "?", "_twin?", 1)
 	t.Cleanup(func() {
@@ -278,12 +280,7 @@ func (w *world) twin() string {
 
 // databases lists the Twin's database and all that belong to it.
 func (w *world) databases() []string {
-	conn, err := pgx.Connect(context.Background(), w.control)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	defer conn.Close(context.Background())
-	rows, err := conn.Query(context.Background(), "select datname from pg_database where starts_with(datname, $1)", w.twin())
+	rows, err := w.asking.Query(context.Background(), "select datname from pg_database where starts_with(datname, $1)", w.twin())
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -297,11 +294,14 @@ func (w *world) databases() []string {
 // scan asks a database for one value.
 func scan[T any](w *world, address, sql string) (v T) {
 	w.t.Helper()
-	conn, err := pgx.Connect(context.Background(), address)
-	if err != nil {
-		w.t.Fatal(err)
+	conn := w.asking
+	if address != w.control {
+		var err error
+		if conn, err = pgx.Connect(context.Background(), address); err != nil {
+			w.t.Fatal(err)
+		}
+		defer conn.Close(context.Background())
 	}
-	defer conn.Close(context.Background())
 	if err := conn.QueryRow(context.Background(), sql).Scan(&v); err != nil {
 		w.t.Fatalf("%s: %v", sql, err)
 	}
