@@ -22,6 +22,7 @@ func Transient(err error) bool {
 		case strings.HasPrefix(pg.Code, "08"), // connection exception
 			strings.HasPrefix(pg.Code, "57P"), // shutdown, crash, starting up, dropped
 			pg.Code == "53300",                // too many connections
+			pg.Code == "25P03",                // a transaction in which nothing was asked for long
 			pg.Code == "40001",                // conflict with recovery
 			pg.Code == "55P03":                // lock not available
 			return true

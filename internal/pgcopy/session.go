@@ -67,13 +67,33 @@ func connect(ctx context.Context, url, app string, wait time.Duration, settings 
 	}
 }
 
+// bounds say for how long a server keeps a session of a reader, and the locks
+// with it, that hears nothing of its client. Who is stopped can't give way, and
+// its kernel goes on answering: only the server can end it.
+type bounds struct {
+	// idle is for a transaction in which nothing is asked.
+	idle time.Duration
+	// stuck is for rows that nobody takes. A target that is busy for a while
+	// takes none either, so it is longer.
+	stuck time.Duration
+}
+
+func readerBounds() bounds { return bounds{idle: silence, stuck: 2 * silence} }
+
 // Reader opens a session on the source that sees what the snapshot saw. It can
-// only read.
+// only read. A server ends it that hears nothing of it for minutes, which is an
+// error that is Transient: whoever is alive opens another.
 func Reader(ctx context.Context, url, app, snapshot string) (*pgx.Conn, error) {
+	return reader(ctx, url, app, snapshot, readerBounds())
+}
+
+func reader(ctx context.Context, url, app, snapshot string, b bounds) (*pgx.Conn, error) {
 	// No query may come before the snapshot in its transaction, so that the
 	// settings have one of their own. Should row-level security apply, the
 	// server refuses rather than filters silently.
-	settings := "BEGIN;" + lasting + "SET row_security = off;" + textual + ";COMMIT;BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;"
+	settings := "BEGIN;" + lasting + "SET row_security = off;" + textual +
+		fmt.Sprintf(";SET idle_in_transaction_session_timeout = %d; SET tcp_user_timeout = %d", b.idle.Milliseconds(), b.stuck.Milliseconds()) +
+		";COMMIT;BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;"
 	if snapshot != "" {
 		settings += "SET TRANSACTION SNAPSHOT " + Literal(snapshot) + ";"
 	}
