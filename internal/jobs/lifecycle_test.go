@@ -1,0 +1,204 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/neontwin/neontwin/internal/store"
+	"github.com/neontwin/neontwin/internal/twin"
+)
+
+// everything counts what is kept for a tenant.
+const everything = `SELECT (SELECT count(*) FROM twin) + (SELECT count(*) FROM sync_run) + (SELECT count(*) FROM check_publication)
+	+ (SELECT count(*) FROM webhook_delivery) + (SELECT count(*) FROM judged) + (SELECT count(*) FROM repository) + (SELECT count(*) FROM missed_delivery)`
+
+// TestAPurgeWaitsForARunThatPublishes, and takes nothing of another tenant's.
+func TestAPurgeWaitsForARunThatPublishes(t *testing.T) {
+	t.Parallel()
+	_, pool := database(t)
+	g := newGitHub()
+	publishing, let := make(chan struct{}), make(chan struct{})
+	q := work(t, func() Config {
+		cfg := fast(pool)
+		cfg.CatchUp = g.catchUp()
+		cfg.CatchUp.Every = 200 * time.Millisecond
+		cfg.Decider = decider(func(context.Context, twin.Delivery) (twin.Decision, error) { return twin.Decision{Reason: "no"}, nil })
+		cfg.Filler = filler(func(ctx context.Context, _ twin.Run, l twin.Lease) (twin.Report, error) {
+			l.Progress(twin.Progress{Phase: twin.Publish})
+			check(t, l.Check(ctx))
+			close(publishing)
+			<-let
+			return twin.Report{Run: l.Token()}, nil
+		})
+		return cfg
+	}())
+	other := push(1)
+	other.Repo.ID, other.Repo.InstallationID, other.Spec.Target = 33, 44, "other-twin"
+	other.Refusal = twin.Refuse("no", "never")
+	g.set(func() {
+		g.suspended[44] = false
+		g.repos[33] = twin.Sight{Repository: other.Repo}
+	})
+	run := enqueue(t, q.Inserter, request(1))
+	<-publishing
+	enqueue(t, q.Inserter, other)
+	waiting := enqueue(t, q.Inserter, request(2))
+	check(t, q.Deliver(t.Context(), twin.Delivery{GUID: "1", Event: "x", InstallationID: 11, Body: []byte("{}")}))
+	g.set(func() { delete(g.suspended, 11) })
+	eventually(t, "the run that waits is cancelled", func() bool { return getRun(t, pool, waiting).State == twin.Cancelled })
+	if err := q.purge(t.Context(), 11); !errors.As(err, new(*twin.LaterError)) {
+		t.Errorf("a purge beside a run that publishes: %v", err)
+	}
+	if r := getRun(t, pool, run); r.State != twin.Running {
+		t.Errorf("the run that publishes is %s", r.State)
+	}
+	close(let)
+	eventually(t, "the tenant is purged", func() bool {
+		return one[int](t, pool, "SELECT count(*) FROM twin WHERE installation_id = 11") == 0
+	})
+	if n := one[int](t, pool, "SELECT count(*) FROM sync_run r JOIN twin t ON t.id = r.twin_id WHERE t.installation_id = 44"); n != 1 {
+		t.Errorf("%d runs of the other tenant are left, want 1", n)
+	}
+	g.set(func() { delete(g.suspended, 44) })
+	execute(t, pool, "UPDATE repository SET look_at = now()")
+	eventually(t, "nothing is left", func() bool { return one[int](t, pool, everything) == 0 })
+}
+
+// TestSuspendedThenBack: reports wait, schedules rest, and when access comes
+// back what could not be told is told; but not for ever.
+func TestSuspendedThenBack(t *testing.T) {
+	t.Parallel()
+	_, pool := database(t)
+	g := newGitHub()
+	q := watcher(t, pool, g)
+	run := enqueue(t, q.Inserter, request(1))
+	check(t, q.looks(t.Context()))
+	s := store.New(pool)
+	paused := func() bool {
+		t.Helper()
+		return one[bool](t, pool, "SELECT paused_at IS NOT NULL FROM twin")
+	}
+	unreachable := func() int {
+		t.Helper()
+		return one[int](t, pool, "SELECT count(*) FROM check_publication WHERE unreachable_at IS NOT NULL")
+	}
+	for i := range maxRevivalsTried {
+		g.set(func() { g.suspended[11] = true })
+		check(t, s.NotPosted(t.Context(), run, headSHA(1), "suspended", true))
+		check(t, q.changed(t.Context(), &twin.Changed{InstallationID: 11}))
+		check(t, q.looks(t.Context()))
+		if !paused() || unreachable() != 1 {
+			t.Fatalf("suspended: paused %t, %d places unreachable", paused(), unreachable())
+		}
+		if st := getRun(t, pool, run).State; st != twin.Queued {
+			t.Fatalf("a run that was accepted is %s", st)
+		}
+		g.set(func() { g.suspended[11] = false })
+		check(t, q.changed(t.Context(), &twin.Changed{InstallationID: 11, Returned: true}))
+		check(t, q.looks(t.Context()))
+		want := 0
+		if i >= 5 {
+			want = 1 // it may be out of reach for reasons of its own
+		}
+		if paused() || unreachable() != want {
+			t.Fatalf("back for the %d. time: paused %t, %d places unreachable", i+1, paused(), unreachable())
+		}
+	}
+	// Told late, a suspension that is over changes nothing.
+	check(t, q.changed(t.Context(), &twin.Changed{InstallationID: 11}))
+	check(t, q.looks(t.Context()))
+	if paused() {
+		t.Error("a suspension that is over has paused the Twin")
+	}
+}
+
+const maxRevivalsTried = 6
+
+// TestWhatHappensToARepository is asked of GitHub, whatever the event says.
+func TestWhatHappensToARepository(t *testing.T) {
+	t.Parallel()
+	shop := request(0).Repo
+	elsewhere := shop
+	elsewhere.InstallationID, elsewhere.Owner = 44, "umbrella"
+	for name, c := range map[string]struct {
+		happens func(*github)
+		told    twin.Changed
+		state   string // of the repository
+		run     twin.State
+		twin    string // what stands in its row
+		target  bool
+	}{
+		"renamed": {
+			happens: func(g *github) { s := g.repos[22]; s.Name, s.DefaultBranch = "boutique", "main"; g.repos[22] = s },
+			told:    twin.Changed{InstallationID: 11, Repo: shop}, state: "active", run: twin.Queued, twin: "11 acme/boutique", target: true,
+		},
+		"archived": {
+			happens: func(g *github) { s := g.repos[22]; s.Archived = true; g.repos[22] = s },
+			told:    twin.Changed{InstallationID: 11, Repo: shop}, state: "archived", run: twin.Queued, twin: "11 acme/shop archived", target: true,
+		},
+		"deleted": {
+			happens: func(g *github) { delete(g.repos, 22) },
+			told:    twin.Changed{InstallationID: 11, Repo: shop}, state: "removed", run: twin.Cancelled, twin: "11 acme/shop removed",
+		},
+		"said to be deleted": {
+			happens: func(*github) {},
+			told:    twin.Changed{InstallationID: 11, Repo: shop}, state: "active", run: twin.Queued, twin: "11 acme/shop", target: true,
+		},
+		"transferred": {
+			happens: func(g *github) { g.suspended[44] = false; g.repos[22] = twin.Sight{Repository: elsewhere} },
+			told:    twin.Changed{InstallationID: 44, Repo: elsewhere}, state: "active", run: twin.Cancelled, twin: "44 umbrella/shop",
+		},
+		"said to be transferred": {
+			happens: func(g *github) { g.suspended[44] = false },
+			told:    twin.Changed{InstallationID: 44, Repo: elsewhere}, state: "active", run: twin.Queued, twin: "11 acme/shop", target: true,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, pool := database(t)
+			g := newGitHub()
+			q := watcher(t, pool, g)
+			run := enqueue(t, q.Inserter, request(1))
+			check(t, q.looks(t.Context()))
+			g.set(func() { c.happens(g) })
+			for range 2 { // events come twice
+				check(t, q.changed(t.Context(), &c.told))
+			}
+			if got := one[string](t, pool, "SELECT state FROM repository"); got != c.state {
+				t.Errorf("the repository is %s, want %s", got, c.state)
+			}
+			if got := getRun(t, pool, run).State; got != c.run {
+				t.Errorf("the run is %s, want %s", got, c.run)
+			}
+			row := one[string](t, pool, "SELECT concat_ws(' ', installation_id, owner || '/' || repository_name, pause_reason) FROM twin")
+			if row != c.twin || one[bool](t, pool, "SELECT target IS NOT NULL FROM twin") != c.target {
+				t.Errorf("the Twin is of %s, want %s; it holds a target: %t", row, c.twin, !c.target)
+			}
+			open := one[int](t, pool, "SELECT count(*) FROM check_publication WHERE unreachable_at IS NULL")
+			if (open == 0) != (c.run == twin.Cancelled) {
+				t.Errorf("%d places are still to be told", open)
+			}
+		})
+	}
+}
+
+// TestTroubleWithGitHubChangesNothing: who can't be asked has said nothing.
+func TestTroubleWithGitHubChangesNothing(t *testing.T) {
+	t.Parallel()
+	_, pool := database(t)
+	g := newGitHub()
+	q := watcher(t, pool, g)
+	run := enqueue(t, q.Inserter, request(1))
+	check(t, q.looks(t.Context()))
+	g.err = errors.New("GitHub is down")
+	for _, c := range []twin.Changed{{InstallationID: 11}, {InstallationID: 11, Repo: request(0).Repo}} {
+		if err := q.changed(t.Context(), &c); !errors.Is(err, g.err) {
+			t.Errorf("got %v", err)
+		}
+	}
+	if got := getRun(t, pool, run).State; got != twin.Queued {
+		t.Errorf("the run is %s", got)
+	}
+}
