@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"github.com/neontwin/neontwin/internal/github"
 	"github.com/neontwin/neontwin/internal/jobs"
 	"github.com/neontwin/neontwin/internal/store"
 	"github.com/neontwin/neontwin/internal/twin"
@@ -36,9 +37,12 @@ func newMetrics(pool *pgxpool.Pool, runs store.Store) *metrics {
 		}),
 	}
 	m.registry.MustRegister(m.webhooks, m.attempts, m.bytes, collectors.NewGoCollector(),
-		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), poolCollector(pool), twinCollector{runs})
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), poolCollector(pool), stateCollector{pool, runs})
 	return m
 }
+
+// budget tells of what is left of GitHub's limits.
+func (m *metrics) budget(app *github.App) { m.registry.MustRegister(budgetCollector{app}) }
 
 func (m *metrics) webhook(event, outcome string) { m.webhooks.WithLabelValues(event, outcome).Inc() }
 
@@ -67,48 +71,4 @@ func poolCollector(pool *pgxpool.Pool) prometheus.Collector {
 	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "neontwin_control_connections", Help: "Open connections to the control database.",
 	}, func() float64 { return float64(pool.Stat().TotalConns()) })
-}
-
-// twinCollector reads the state of all Twins when it is asked.
-type twinCollector struct{ store store.Store }
-
-var (
-	staleness = prometheus.NewDesc("neontwin_twin_age_seconds", "Age of the snapshot that a Twin serves.", []string{"repository", "twin"}, nil)
-	working   = prometheus.NewDesc("neontwin_twin_runs", "Runs of a Twin that are under way, by state.", []string{"repository", "twin", "state"}, nil)
-)
-
-// Describe implements prometheus.Collector.
-func (c twinCollector) Describe(ch chan<- *prometheus.Desc) {
-	ch <- staleness
-	ch <- working
-}
-
-// Collect implements prometheus.Collector.
-func (c twinCollector) Collect(ch chan<- prometheus.Metric) {
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
-	defer cancel()
-	twins, err := c.store.Twins(ctx)
-	if err != nil {
-		ch <- prometheus.NewInvalidMetric(staleness, err)
-		return
-	}
-	// A repository that was renamed without our hearing of it and its successor
-	// have one name: of those the youngest is told. The same metric twice would
-	// make all of them unreadable.
-	youngest := make(map[[2]string]store.TwinStatus, len(twins))
-	for _, t := range twins {
-		name := [2]string{t.Repo.FullName(), t.Spec.Name}
-		if t.ID > youngest[name].ID {
-			youngest[name] = t
-		}
-	}
-	for key, t := range youngest {
-		name := key[:]
-		if t.Published != nil && t.Published.Report != nil {
-			ch <- prometheus.MustNewConstMetric(staleness, prometheus.GaugeValue, time.Since(t.Published.Report.SnapshotAt).Seconds(), name...)
-		}
-		if t.Current != nil {
-			ch <- prometheus.MustNewConstMetric(working, prometheus.GaugeValue, 1, key[0], key[1], string(t.Current.State))
-		}
-	}
 }

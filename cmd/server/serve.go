@@ -86,6 +86,7 @@ func (s *service) wire() error {
 	if err != nil {
 		return fmt.Errorf("set up the GitHub App: %w", err)
 	}
+	s.metrics.budget(app)
 	queue, err := jobs.New(jobs.Config{
 		CatchUp: catchUp(s.cfg, app),
 		Pool:    s.pool, Logger: s.log,
