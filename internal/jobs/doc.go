@@ -45,9 +45,11 @@
 //	Inserter.Enqueue   twin, sync_run (new and superseded ones), places
 //	sync_run           sync_run of its own lease; the job of the run that waits
 //	check_publish      check_publication: what was posted
+//	catching up        repository, judged, missed_delivery; deliveries of its own
+//	lifecycle          ends runs; purges the tenant of an App that was uninstalled
 //	sweeper            whatever a dead process has left, by the same rules;
 //	                   deletes deliveries after 7 days and events after 90
 //
-// Locks are always taken in this order: the Twin's row, its runs, their places,
-// River's rows.
+// Locks are always taken in this order: the repository's row, the Twin's row, its
+// runs, their places, River's rows.
 package jobs
