@@ -66,7 +66,7 @@ func (q *Queue) looks(ctx context.Context) error {
 func (q *Queue) lookAgainLater(ctx context.Context, w store.Watched) error {
 	err := q.look(ctx, w)
 	if err == nil || ctx.Err() != nil {
-		return nil
+		return err
 	}
 	after := q.cfg.CatchUp.every() / 5
 	var later *twin.LaterError
