@@ -4,6 +4,8 @@ SHELL := /bin/sh
 
 # Passed on to the command: make sandbox ARGS=--once
 ARGS ?=
+# How many tests of a package run side by side: most of their time they wait.
+PARALLEL ?= 6
 # How long each fuzz test runs.
 FUZZTIME ?= 20s
 
@@ -28,11 +30,11 @@ sandbox: setup ## the whole product on this machine, with a Merge button
 
 .PHONY: test
 test: setup ## every test, on private PostgreSQL servers
-	go test -timeout 9m ./...
+	go test -parallel $(PARALLEL) -timeout 9m ./...
 
 .PHONY: test/long
 test/long: setup ## every test, those that take long too
-	NEONTWIN_TEST_LONG=1 go test -timeout 30m ./...
+	NEONTWIN_TEST_LONG=1 go test -parallel $(PARALLEL) -timeout 30m ./...
 
 .PHONY: test/short
 test/short: ## the tests that need no database
@@ -40,7 +42,7 @@ test/short: ## the tests that need no database
 
 .PHONY: test/race
 test/race: setup ## every test, with the race detector
-	go test -race -timeout 10m ./...
+	go test -race -parallel $(PARALLEL) -timeout 15m ./...
 
 .PHONY: test/chaos
 test/chaos: setup ## a hundred syncs killed, cut or stopped at random moments; rounds=500 seed=7
@@ -69,7 +71,7 @@ fuzz: setup ## each fuzz test for FUZZTIME
 .PHONY: cover
 cover: setup ## the lines that no test reaches
 	@mkdir -p .cache
-	@go test -timeout 5m -coverpkg=./internal/... -coverprofile=.cache/cover.out ./...
+	@go test -parallel $(PARALLEL) -timeout 9m -coverpkg=./internal/... -coverprofile=.cache/cover.out ./...
 	@awk 'NR > 1 && $$3 > 0 { reached[$$1] = 1 } NR > 1 { all[$$1] = 1 } END { for (at in all) if (!(at in reached)) print at }' .cache/cover.out | sort -t: -k1,1 -k2,2n
 	@go tool cover -func=.cache/cover.out | tail -n 1
 
