@@ -44,6 +44,10 @@ type Schema struct {
 	// ValidChecks are statements that validate the CHECKs that are valid for a
 	// table, but not for the one that it inherits them from. A dump can't say it.
 	ValidChecks []string
+	// Nullable are columns of heirs that take NULL where those that they inherit
+	// from don't, as ALTER TABLE wants them before DROP NOT NULL. A dump can't
+	// say it, and from 18 on there is no such thing.
+	Nullable []string
 	// Bytes is what the database takes on disk.
 	Bytes int64
 	// Types are all types of the tables' columns, and the types those are

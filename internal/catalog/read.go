@@ -160,6 +160,8 @@ func (r *reader) beside(ctx context.Context) error {
 			r.s.PolicyRoles = append(r.s.PolicyRoles, b.Name)
 		case "check":
 			r.s.ValidChecks = append(r.s.ValidChecks, b.Name)
+		case "nullable":
+			r.s.Nullable = append(r.s.Nullable, b.Name)
 		default:
 			r.s.Beside = append(r.s.Beside, b)
 		}

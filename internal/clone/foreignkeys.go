@@ -8,16 +8,6 @@ import (
 	"github.com/neontwin/neontwin/internal/pgtools"
 )
 
-// validChecks come after a parent's CHECK that is not valid: its children get it
-// in the same state, and may have had a better one.
-func validChecks(s *catalog.Schema) []Statement {
-	out := make([]Statement, len(s.ValidChecks))
-	for i, sql := range s.ValidChecks {
-		out[i] = Statement{What: "CHECK of a child table", SQL: sql + ";\n"}
-	}
-	return out
-}
-
 // ForeignKey is made in two steps. To be added it wants both of its tables for
 // itself, for a moment; validating it reads the rows under locks that let others
 // in. Added at once, as a dump does it, foreign keys wait for each other.

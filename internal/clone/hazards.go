@@ -29,18 +29,19 @@ const (
 	HazardRoom             = "too_little_room"
 	HazardRoleMissing      = "role_missing"
 	HazardRoleMade         = "role_made"
+	HazardNullable         = "nullable_child"
 )
 
 // hard are the hazards that no acknowledgement can lift: a run could not
 // succeed, or would leave rows out without a word.
-var hard = []string{HazardMode, HazardExtensionMissing, HazardUnreadable, HazardRowSecurity, HazardUnloggedStandby, HazardRoleMissing}
+var hard = []string{HazardMode, HazardExtensionMissing, HazardUnreadable, HazardRowSecurity, HazardUnloggedStandby, HazardRoleMissing, HazardNullable}
 
 // HazardIDs lists all of them.
 func HazardIDs() []string {
 	return []string{
 		HazardMode, HazardOlderTarget, HazardExtensionMissing, HazardExtensionVersion, HazardUnreadable, HazardRowSecurity,
 		HazardUnloggedStandby, HazardLargeObjects, HazardForeignTable, HazardSequence, HazardNotCopied, HazardUnlogged,
-		HazardColumnOrder, HazardTablespace, HazardRoom, HazardRoleMissing, HazardRoleMade,
+		HazardColumnOrder, HazardTablespace, HazardRoom, HazardRoleMissing, HazardRoleMade, HazardNullable,
 	}
 }
 
@@ -135,6 +136,12 @@ func besideHazards(s *catalog.Schema, target Target) []twin.Hazard {
 			continue
 		}
 		out = append(out, twin.Hazard{ID: HazardNotCopied, Object: b.Kind + " " + b.Name, Message: "left out on purpose: " + reasons[b.Kind]})
+	}
+	if target.ServerVersion >= 180000 {
+		for _, column := range s.Nullable {
+			name := strings.Replace(column, " ALTER ", ".", 1)
+			out = append(out, twin.Hazard{ID: HazardNullable, Object: name, Refuses: true, Message: fmt.Sprintf("the column %s takes NULL, and the one that it inherits from doesn't, which PostgreSQL 18 forbids: make them alike", name)})
+		}
 	}
 	for _, role := range MissingRoles(s, target) {
 		h := twin.Hazard{ID: HazardRoleMade, Object: role, Message: fmt.Sprintf("a policy is for the role %s, which the target lacks: it is created there without login", catalog.Ident(role))}

@@ -121,7 +121,7 @@ func New(s *catalog.Schema, a *pgtools.Archive, target Target, o Options) (*Plan
 	p := &Plan{Mode: o.Mode, Session: a.Session(), Sequences: s.Sequences, LargeObjects: s.LargeObjects - s.LargeObjectsUnreadable, Hazards: Check(s, target, o)}
 	stages, skipped := a.Stages()
 	p.Hazards = append(p.Hazards, skippedHazards(skipped)...)
-	p.Before = statements(stages[pgtools.Pre])
+	p.Before = append(statements(stages[pgtools.Pre]), nullable(s)...)
 
 	var total int64
 	for _, t := range s.Tables {

@@ -26,4 +26,15 @@ WHERE k.contype = 'c' AND k.convalidated AND k.coninhcount > 0 AND NOT k.conislo
   AND n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', 'neontwin')
   AND EXISTS (SELECT FROM pg_inherits i JOIN pg_constraint p ON p.conrelid = i.inhparent
     WHERE i.inhrelid = k.conrelid AND p.contype = 'c' AND p.conname = k.conname AND NOT p.convalidated)
+-- Before 18 an heir may take NULL where those that he inherits from don't.
+UNION ALL                                                                                                        -- before 18
+SELECT 'nullable', format('%I.%I ALTER %I', n.nspname, c.relname, a.attname)                                     -- before 18
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace                                                    -- before 18
+JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND a.attinhcount > 0 AND NOT a.attnotnull            -- before 18
+WHERE c.relkind = 'r' AND NOT c.relispartition AND n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', 'neontwin') -- before 18
+  AND EXISTS (                                                                                                   -- before 18
+    WITH RECURSIVE up (oid) AS (                                                                                 -- before 18
+      SELECT i.inhparent FROM pg_inherits i WHERE i.inhrelid = c.oid                                             -- before 18
+      UNION SELECT i.inhparent FROM up JOIN pg_inherits i ON i.inhrelid = up.oid                                 -- before 18
+    ) SELECT FROM up JOIN pg_attribute p ON p.attrelid = up.oid WHERE p.attname = a.attname AND p.attnotnull)    -- before 18
 ORDER BY 1, 2
