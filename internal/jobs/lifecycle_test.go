@@ -202,3 +202,29 @@ func TestTroubleWithGitHubChangesNothing(t *testing.T) {
 		t.Errorf("the run is %s", got)
 	}
 }
+
+// TestARunOfATwinThatLetGoIsNotClaimed: whoever holds the target now would find
+// another Twin's rows in it, masked by other rules. Nor is one that was purged.
+func TestARunOfATwinThatLetGoIsNotClaimed(t *testing.T) {
+	t.Parallel()
+	_, pool := database(t)
+	q := idle(t, pool)
+	working := claimAs(t, q, enqueue(t, q.Inserter, request(1)))
+	waiting := enqueue(t, q.Inserter, request(2))
+	renamed := request(3)
+	renamed.Spec.Name, renamed.Twins = "renamed", []string{"renamed"}
+	next := enqueue(t, q.Inserter, renamed)
+	execute(t, pool, "UPDATE sync_run SET lease_expires_at = now() - interval '1 hour' WHERE id = $1", working.run.ID)
+	for _, run := range []int64{working.run.ID, waiting} {
+		if got := claimAs(t, q, run); got.token != 0 || getRun(t, pool, run).State != twin.Cancelled {
+			t.Errorf("run %d is %s: %+v", run, getRun(t, pool, run).State, got)
+		}
+	}
+	if got := claimAs(t, q, next); got.token == 0 {
+		t.Errorf("the run of the Twin that holds the target was not claimed: %+v", got)
+	}
+	w := &syncWorker{q: q}
+	if got, err := w.claim(t.Context(), 999, 1); err != nil || got.token != 0 {
+		t.Errorf("a run that was purged: %+v, %v", got, err)
+	}
+}

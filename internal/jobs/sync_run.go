@@ -127,6 +127,9 @@ func (w *syncWorker) claim(ctx context.Context, run, job int64) (c claimed, err 
 	err = pgx.BeginFunc(ctx, w.q.pool, func(tx pgx.Tx) error {
 		s := store.New(tx)
 		twinID, err := s.LockTwinOf(ctx, run)
+		if errors.Is(err, store.ErrNotFound) {
+			return nil // purged with its tenant
+		}
 		if err != nil {
 			return err
 		}
@@ -136,6 +139,10 @@ func (w *syncWorker) claim(ctx context.Context, run, job int64) (c claimed, err 
 			return err
 		case st.Job != job:
 			return nil
+		case st.State == twin.Queued && !st.Holds:
+			return w.q.cancelQueued(ctx, tx, run, "because its Twin has let go of the target")
+		case st.State == twin.Running && st.Expired && !st.Holds:
+			return w.q.end(ctx, tx, twinID, run, st.Token, cancelledVerdict.end, "Cancelled, because its Twin has let go of the target.")
 		case st.State == twin.Queued && st.Wait > 0:
 			c.wait = st.Wait
 			return nil

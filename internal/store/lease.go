@@ -16,6 +16,7 @@ type Standing struct {
 	Attempt     int
 	MaxAttempts int
 	Target      string
+	Holds       bool          // the run's Twin is the one that holds the target
 	Token       int64         // of the lease, while running
 	Expired     bool          // running, and its lease has ended
 	GivenBack   bool          // running, and its worker let go of it in order
@@ -34,9 +35,10 @@ func (s Store) LockRun(ctx context.Context, run int64, grace time.Duration) (Sta
 		SELECT state, coalesce(river_job_id, 0), attempt, max_attempts, target, coalesce(lease_token, 0),
 			coalesce(state = 'running' AND lease_expires_at <= now() - $2::interval, false),
 			state = 'running' AND lease_owner IS NULL, state = 'running' AND cancel_requested_at IS NOT NULL,
-			greatest(extract(epoch FROM coalesce(not_before, now()) - now()), 0)::float8
+			greatest(extract(epoch FROM coalesce(not_before, now()) - now()), 0)::float8,
+			EXISTS (SELECT FROM twin t WHERE t.id = twin_id AND t.target = sync_run.target)
 		FROM sync_run WHERE id = $1 FOR UPDATE`, []any{run, grace},
-		&st.State, &st.Job, &st.Attempt, &st.MaxAttempts, &st.Target, &st.Token, &st.Expired, &st.GivenBack, &st.Cancelled, &wait)
+		&st.State, &st.Job, &st.Attempt, &st.MaxAttempts, &st.Target, &st.Token, &st.Expired, &st.GivenBack, &st.Cancelled, &wait, &st.Holds)
 	if err == nil && !found {
 		err = ErrNotFound
 	}
