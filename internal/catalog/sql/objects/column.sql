@@ -7,6 +7,8 @@ SELECT r.ident || '.' || quote_ident(a.attname), concat_ws(' ',
   format_type(a.atttypid, a.atttypmod),
   CASE WHEN a.attcollation <> t.typcollation THEN 'COLLATE ' || a.attcollation::regcollation END,
   CASE WHEN a.attnotnull THEN 'NOT NULL' END,
+  (SELECT nullif(concat_ws(' ', CASE WHEN NOT k.convalidated THEN 'NOT VALID' END, CASE WHEN k.connoinherit THEN 'NO INHERIT' END), '') -- since 18
+    FROM pg_constraint k WHERE k.conrelid = r.oid AND k.contype = 'n' AND k.conkey = ARRAY[a.attnum]),                                  -- since 18
   CASE WHEN a.attgenerated = '' THEN 'DEFAULT ' ELSE 'GENERATED ' || a.attgenerated::text || ' AS ' END || pg_get_expr(d.adbin, d.adrelid),
   -- from 17 on, partitions have their parent's
   CASE WHEN NOT r.relispartition THEN 'IDENTITY ' || nullif(a.attidentity::text, '') END,
