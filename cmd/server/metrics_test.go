@@ -71,7 +71,7 @@ func TestMetricsOfABacklog(t *testing.T) {
 	}
 	pgtest.Exec(t, control, `
 		insert into twin (installation_id, repository_id, owner, repository_name, default_branch, name, config, config_sha, next_run_at)
-		values (1, 2, 'acme', 'shop', 'main', 'staging', '{"name": "staging", "Name": "staging"}', '', now() - interval '100 s');
+		values (1, 2, 'acme', 'shop', 'main', 'staging', '{"name": "staging"}', '', now() - interval '100 s');
 		insert into sync_run (twin_id, page_key, trigger, ref, sha, at, spec, target, state, attempt, max_attempts, lease_owner, lease_token, lease_expires_at)
 		select id, 'k', 'push', 'main', 'c', now(), '{}', 't', 'running', 1, 3, 'w', 1, now() - interval '50 s' from twin;
 		insert into check_publication (run_id, sha, role, updated_at) select id, 'c', 'head', now() - interval '70 s' from sync_run;

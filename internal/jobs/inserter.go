@@ -2,7 +2,6 @@ package jobs
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 
@@ -12,7 +11,6 @@ import (
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 
 	"github.com/neontwin/neontwin/internal/store"
-	"github.com/neontwin/neontwin/internal/twin"
 )
 
 // Inserter stores what must be done, for workers elsewhere to do it.
@@ -20,6 +18,11 @@ type Inserter struct {
 	pool  *pgxpool.Pool
 	river *river.Client[pgx.Tx]
 	log   *slog.Logger
+	desk  desk
+}
+
+func newInserter(pool *pgxpool.Pool, client *river.Client[pgx.Tx], log *slog.Logger) *Inserter {
+	return &Inserter{pool: pool, river: client, log: log, desk: desk{turns: make(chan struct{}, deliverTurns)}}
 }
 
 // NewInserter makes an Inserter for a process that works on nothing itself.
@@ -28,33 +31,7 @@ func NewInserter(pool *pgxpool.Pool, logger *slog.Logger) (*Inserter, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make queue client: %w", err)
 	}
-	return &Inserter{pool: pool, river: client, log: logger}, nil
-}
-
-// Deliver stores a delivery together with its job: once it returns nil, the
-// delivery will be processed. A delivery that is known gives
-// twin.ErrDuplicate; should nobody work on it any more, it gets a new job.
-func (i *Inserter) Deliver(ctx context.Context, d twin.Delivery) error {
-	// The job comes first, so that the delivery is written once, with its number.
-	err := pgx.BeginFunc(ctx, i.pool, func(tx pgx.Tx) error {
-		res, err := i.river.InsertTx(ctx, tx, webhookArgs{GUID: d.GUID}, nil)
-		if err != nil {
-			return fmt.Errorf("insert webhook_process: %w", err)
-		}
-		added, err := store.New(tx).AddDelivery(ctx, d, res.Job.ID)
-		if err == nil && !added { // and its job goes too
-			err = twin.ErrDuplicate
-		}
-		return err
-	})
-	if !errors.Is(err, twin.ErrDuplicate) {
-		return err
-	}
-	err = pgx.BeginFunc(ctx, i.pool, func(tx pgx.Tx) error { return i.redeliver(ctx, tx, d.GUID) })
-	if err != nil {
-		return err
-	}
-	return fmt.Errorf("delivery %s: %w", d.GUID, twin.ErrDuplicate)
+	return newInserter(pool, client, logger), nil
 }
 
 // redeliver makes a new job for a delivery that waits without a living one.

@@ -142,7 +142,7 @@ func New(cfg Config) (*Queue, error) {
 	if q.beats, err = pgxpool.NewWithConfig(context.Background(), pool); err != nil {
 		return nil, fmt.Errorf("open heartbeat pool: %w", err)
 	}
-	q.Inserter = &Inserter{pool: cfg.Pool, river: client, log: cfg.Logger}
+	q.Inserter = newInserter(cfg.Pool, client, cfg.Logger)
 	return q, nil
 }
 

@@ -21,6 +21,44 @@ func (s Store) AddDelivery(ctx context.Context, d twin.Delivery, job int64) (add
 	return n == 1, err
 }
 
+// AddDeliveries stores those deliveries whose GUIDs are not known, without a
+// job, and says which those are.
+func (s Store) AddDeliveries(ctx context.Context, all []twin.Delivery) (added []bool, err error) {
+	var guids, events, actions []string
+	var installations, repositories []int64
+	var bodies [][]byte
+	for _, d := range all {
+		guids, events, actions = append(guids, plain(d.GUID)), append(events, plain(d.Event)), append(actions, plain(d.Action))
+		installations, repositories, bodies = append(installations, d.InstallationID), append(repositories, d.RepositoryID), append(bodies, d.Body)
+	}
+	// In one order everywhere: two that store the same ones wait for each other.
+	rows, _ := s.db.Query(ctx, `
+		INSERT INTO webhook_delivery (guid, event, action, installation_id, repository_id, payload)
+		SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bytea[]) AS d (guid) ORDER BY guid
+		ON CONFLICT (guid) DO NOTHING RETURNING guid`, guids, events, actions, installations, repositories, bodies) // collect reports the error
+	stored, err := collect(rows, "store deliveries", pgx.RowTo[string])
+	if err != nil {
+		return nil, err
+	}
+	fresh := make(map[string]bool, len(stored))
+	for _, guid := range stored {
+		fresh[guid] = true
+	}
+	added = make([]bool, len(all))
+	for k, guid := range guids { // of two alike the first is the one
+		added[k] = fresh[guid]
+		delete(fresh, guid)
+	}
+	return added, nil
+}
+
+// SetDeliveryJobs notes which River jobs process some deliveries.
+func (s Store) SetDeliveryJobs(ctx context.Context, guids []string, jobs []int64) error {
+	_, err := s.exec(ctx, "note jobs of deliveries", `
+		UPDATE webhook_delivery d SET river_job_id = j.id FROM unnest($1::text[], $2::bigint[]) AS j (guid, id) WHERE d.guid = j.guid`, guids, jobs)
+	return err
+}
+
 // plain drops the one character that a text column refuses.
 func plain(s string) string { return strings.ReplaceAll(s, "\x00", "") }
 
