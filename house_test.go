@@ -94,7 +94,7 @@ var owners = []struct {
 	{"github.com/google/go-cmp/", nil, true},
 	{"golang.org/x/tools/", nil, true},
 	{"testing", []string{"internal/pgtest", "internal/githubtest", "internal/neontest"}, true},
-	{"os/exec", []string{"internal/pgtools", "internal/pglocal", "internal/neontest", "cmd/sandbox", "bench", "bench/webhooks"}, true},
+	{"os/exec", []string{"internal/pgtools", "internal/pglocal", "internal/pgtest", "internal/neontest", "cmd/sandbox", "bench", "bench/webhooks"}, true},
 }
 
 // source is one Go file of the tree.

@@ -34,7 +34,7 @@ func TestMergedPullRequestBecomesAFreshTwin(t *testing.T) {
 	}
 	w.awaitChecks(pr, 60*time.Second)
 	w.requireGreen(pr)
-	if diff := cmp.Diff(w.schema(w.source), w.schema(w.target)); diff != "" {
+	if diff := cmp.Diff(pgtest.Schema(w.t, w.source), pgtest.Schema(w.t, w.target)); diff != "" {
 		t.Errorf("the Twin's schema (-source +twin):\n%s", diff)
 	}
 	if n := scan[int](w, w.target, "select count(*) from people"); n != 500 {

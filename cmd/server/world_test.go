@@ -307,19 +307,3 @@ func scan[T any](w *world, address, sql string) (v T) {
 	}
 	return v
 }
-
-// schema is what pg_dump says.
-func (w *world) schema(address string) string {
-	w.t.Helper()
-	out, err := exec.CommandContext(w.t.Context(), "pg_dump", "--schema-only", "--no-owner", "--no-privileges", "--exclude-schema=neontwin", address).Output()
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	var kept []string
-	for line := range strings.SplitSeq(string(out), "\n") {
-		if !strings.HasPrefix(line, `\restrict `) && !strings.HasPrefix(line, `\unrestrict `) {
-			kept = append(kept, line)
-		}
-	}
-	return strings.Join(kept, "\n")
-}

@@ -3,11 +3,14 @@
 package pgtest
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"net/url"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -85,6 +88,39 @@ func Exec(t testing.TB, url, sql string) {
 	if _, err := conn.PgConn().Exec(ctx, sql).ReadAll(); err != nil {
 		t.Fatalf("%v\nin: %.400s", err, sql)
 	}
+}
+
+// Schema is what pg_dump says of a database, but for owners, grants and the
+// schema neontwin.
+func Schema(t testing.TB, url string) string {
+	t.Helper()
+	var kept []string
+	for line := range strings.Lines(Dump(t, url, "--schema-only", "--exclude-schema=neontwin")) {
+		// These two lines carry a random word.
+		if !strings.HasPrefix(line, `\restrict `) && !strings.HasPrefix(line, `\unrestrict `) {
+			kept = append(kept, line)
+		}
+	}
+	return strings.Join(kept, "")
+}
+
+// Dump is what pg_dump says of a database, but for owners and grants.
+func Dump(t testing.TB, url string, flags ...string) string {
+	t.Helper()
+	program := "pg_dump"
+	if dir, err := pglocal.Find(os.Getenv("NEONTWIN_PG_BIN")); err == nil {
+		if path, err := exec.LookPath(filepath.Join(dir, program)); err == nil {
+			program = path // not Debian's script, which takes longer than the program
+		}
+	}
+	cmd := exec.CommandContext(t.Context(), program, append(flags, "--no-owner", "--no-privileges", url)...)
+	var said bytes.Buffer
+	cmd.Stderr = &said
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("pg_dump: %v\n%s", err, &said)
+	}
+	return string(out)
 }
 
 // Cluster starts a server for one test alone, for tests that kill or configure

@@ -82,10 +82,17 @@ func candidates(dir string) []string {
 		found, _ := filepath.Glob(filepath.Join(pattern, "pg_dump")) // the patterns are well formed
 		paths = append(paths, found...)
 	}
-	if path, err := exec.LookPath("pg_dump"); err == nil {
+	if path, err := exec.LookPath("pg_dump"); err == nil && !wrapper(path) {
 		paths = append(paths, path)
 	}
 	return paths
+}
+
+// wrapper reports whether path is Debian's script that starts one of the
+// programs in the places; to ask it takes ten times as long as to ask them.
+func wrapper(path string) bool {
+	leads, err := filepath.EvalSymlinks(path)
+	return err == nil && filepath.Base(leads) == "pg_wrapper"
 }
 
 // versionLine is what pg_dump --version prints; what follows the number is the

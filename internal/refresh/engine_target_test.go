@@ -159,7 +159,7 @@ func TestEncodingsAndLocales(t *testing.T) {
 			if diff := cmp.Diff(answer(t, source, made), answer(t, target, made)); diff != "" {
 				t.Errorf("the databases differ (-source +twin):\n%s", diff)
 			}
-			if diff := cmp.Diff(schemaOf(t, source), schemaOf(t, target)); diff != "" {
+			if diff := cmp.Diff(pgtest.Schema(t, source), pgtest.Schema(t, target)); diff != "" {
 				t.Errorf("the schemas differ (-source +twin):\n%s", diff)
 			}
 			if diff := cmp.Diff(contentOf(t, source), contentOf(t, target)); diff != "" {

@@ -217,7 +217,7 @@ func runEngineCase(t *testing.T, c engineCase, source, target string) {
 func judgeCase(t *testing.T, c engineCase, source, target string) {
 	t.Helper()
 	if c.spec.reordered {
-		if diff := cmp.Diff(sortedLines(schemaOf(t, source)), sortedLines(schemaOf(t, target))); diff != "" {
+		if diff := cmp.Diff(sortedLines(pgtest.Schema(t, source)), sortedLines(pgtest.Schema(t, target))); diff != "" {
 			t.Errorf("the schemas differ (-source +twin):\n%s", diff)
 		}
 		if diff := cmp.Diff(contentOf(t, source), contentOf(t, target)); diff != "" {
@@ -226,14 +226,15 @@ func judgeCase(t *testing.T, c engineCase, source, target string) {
 	} else {
 		judge(t, source, target)
 	}
-	for _, sql := range c.same {
-		if diff := cmp.Diff(answer(t, source, sql), answer(t, target, sql)); diff != "" {
+	want, got := answers(t, source, c.same), answers(t, target, c.same)
+	for i, sql := range c.same {
+		if diff := cmp.Diff(want[i], got[i]); diff != "" {
 			t.Errorf("%s\ngives (-source +twin):\n%s", sql, diff)
 		}
 	}
-	for _, sql := range c.holds {
-		if got := answer(t, target, sql); !slices.Equal(got, []string{"true"}) {
-			t.Errorf("%s\ngives %q on the Twin", sql, got)
+	for i, got := range answers(t, target, c.holds) {
+		if !slices.Equal(got, []string{"true"}) {
+			t.Errorf("%s\ngives %q on the Twin", c.holds[i], got)
 		}
 	}
 	judgeSequences(t, source, target, !c.spec.aheadSequences)
@@ -260,27 +261,39 @@ func hazardLines(hazards []twin.Hazard) []string {
 // answer gives the rows of a query as text.
 func answer(t *testing.T, address, sql string) []string {
 	t.Helper()
+	return answers(t, address, []string{sql})[0]
+}
+
+// answers gives the rows of several queries, asked on one connection.
+func answers(t *testing.T, address string, queries []string) [][]string {
+	t.Helper()
+	if len(queries) == 0 {
+		return nil
+	}
 	conn, err := pgx.Connect(t.Context(), address)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer conn.Close(context.Background())
-	rows, err := conn.Query(t.Context(), sql)
-	if err != nil {
-		t.Fatalf("%v\nin %s", err, sql)
-	}
-	out, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (string, error) {
-		v, err := row.Values()
-		parts := make([]string, len(v))
-		for i := range v {
-			parts[i] = fmt.Sprint(v[i])
+	all := make([][]string, len(queries))
+	for i, sql := range queries {
+		rows, err := conn.Query(t.Context(), sql)
+		if err != nil {
+			t.Fatalf("%v\nin %s", err, sql)
 		}
-		return strings.Join(parts, "|"), err
-	})
-	if err != nil {
-		t.Fatalf("%v\nin %s", err, sql)
+		all[i], err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (string, error) {
+			v, err := row.Values()
+			parts := make([]string, len(v))
+			for i := range v {
+				parts[i] = fmt.Sprint(v[i])
+			}
+			return strings.Join(parts, "|"), err
+		})
+		if err != nil {
+			t.Fatalf("%v\nin %s", err, sql)
+		}
 	}
-	return out
+	return all
 }
 
 // judgeSequences takes the next value of every sequence of the Twin: it may
@@ -294,20 +307,26 @@ func judgeSequences(t *testing.T, source, target string, exact bool) {
 		left join pg_class o on o.oid = d.refobjid left join pg_namespace tn on tn.oid = o.relnamespace
 		left join pg_attribute a on a.attrelid = o.oid and a.attnum = d.refobjsubid
 		where c.relkind = 'S' and n.nspname !~ '^pg_' order by 1`
+	var names, stands, taken []string
 	for _, row := range answer(t, target, list) {
 		part := strings.Split(row, "\n")
-		if at := "select last_value, is_called from " + part[0]; exact {
-			if s, c := answer(t, source, at), answer(t, target, at); !slices.Equal(s, c) {
-				t.Errorf("the sequence %s stands at %v, the source's at %v", part[0], c, s)
-			}
+		names = append(names, part[0])
+		stands = append(stands, "select last_value, is_called from "+part[0])
+		used := "select 0"
+		if part[1] != "" {
+			used = fmt.Sprintf("with next as materialized (select nextval('%s')::text v) select count(*) from %s t, next where t.%s::text = next.v",
+				strings.ReplaceAll(part[0], "'", "''"), part[1], part[2])
 		}
-		if part[1] == "" {
-			continue
+		taken = append(taken, used)
+	}
+	if exact {
+		if diff := cmp.Diff(answers(t, source, stands), answers(t, target, stands)); diff != "" {
+			t.Errorf("the sequences %v stand at (-source +twin):\n%s", names, diff)
 		}
-		sql := fmt.Sprintf("with next as materialized (select nextval('%s')::text v) select count(*) from %s t, next where t.%s::text = next.v",
-			strings.ReplaceAll(part[0], "'", "''"), part[1], part[2])
-		if n := scan[int](t, target, sql); n != 0 {
-			t.Errorf("the next value of %s is in its column already", part[0])
+	}
+	for i, n := range answers(t, target, taken) {
+		if n[0] != "0" {
+			t.Errorf("the next value of %s is in its column already", names[i])
 		}
 	}
 }

@@ -46,7 +46,7 @@ func TestExtensionConfiguration(t *testing.T) {
 		if got := hazardLines(report.Hazards); len(got) != 0 {
 			t.Errorf("hazards: %v", got)
 		}
-		if diff := cmp.Diff(schemaOf(t, source), schemaOf(t, target)); diff != "" {
+		if diff := cmp.Diff(pgtest.Schema(t, source), pgtest.Schema(t, target)); diff != "" {
 			t.Errorf("the schemas differ (-source +twin):\n%s", diff)
 		}
 		if diff := cmp.Diff(contentOf(t, source), contentOf(t, target)); diff != "" {

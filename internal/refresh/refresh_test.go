@@ -2,11 +2,9 @@ package refresh_test
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"net/url"
 	"os"
-	"os/exec"
 	"strings"
 	"sync"
 	"testing"
@@ -96,25 +94,6 @@ func databases(t *testing.T, address, prefix string) []string {
 	return names
 }
 
-// schemaOf is the judge: what pg_dump says of a database.
-func schemaOf(t *testing.T, address string) string {
-	t.Helper()
-	out, err := exec.CommandContext(t.Context(), "pg_dump", "--schema-only", "--no-owner", "--no-privileges", "--exclude-schema=neontwin", address).Output()
-	if err != nil {
-		var exit *exec.ExitError
-		errors.As(err, &exit)
-		t.Fatalf("pg_dump: %v\n%s", err, exit.Stderr)
-	}
-	var kept []string
-	for line := range strings.SplitSeq(string(out), "\n") {
-		// These two lines carry a random word.
-		if !strings.HasPrefix(line, `\restrict `) && !strings.HasPrefix(line, `\unrestrict `) {
-			kept = append(kept, line)
-		}
-	}
-	return strings.Join(kept, "\n")
-}
-
 // contentOf is a digest of every table's rows, by name.
 func contentOf(t *testing.T, address string) map[string]string {
 	t.Helper()
@@ -150,7 +129,7 @@ func contentOf(t *testing.T, address string) map[string]string {
 // judge holds a Twin against its source.
 func judge(t *testing.T, source, copied string) {
 	t.Helper()
-	if diff := cmp.Diff(schemaOf(t, source), schemaOf(t, copied)); diff != "" {
+	if diff := cmp.Diff(pgtest.Schema(t, source), pgtest.Schema(t, copied)); diff != "" {
 		t.Errorf("the schemas differ (-source +twin):\n%s", diff)
 	}
 	if diff := cmp.Diff(contentOf(t, source), contentOf(t, copied)); diff != "" {
