@@ -22,7 +22,7 @@ setup: ## install what is missing: PostgreSQL's server and client programs
 
 .PHONY: setup/servers
 setup/servers: ## servers of other major versions, for the tests between versions
-	@scripts/servers
+	@scripts/servers $(ARGS)
 
 .PHONY: sandbox
 sandbox: setup ## the whole product on this machine, with a Merge button

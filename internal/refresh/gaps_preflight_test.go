@@ -18,17 +18,21 @@ func TestPreflightBeginsAgain(t *testing.T) {
 	for _, c := range []struct {
 		source bool
 		at     string // what was sent when the connection is cut
+		long   bool   // in make test/long alone
 	}{
-		{false, "pg_try_advisory_lock"},
-		{false, "pg_available_extensions"},
-		{true, "pg_is_in_recovery(),"},
-		{true, "LOCK TABLE ONLY"},
-		{true, "pg_export_snapshot"},
-		{true, "conpfeqop"}, // the catalog is read
-		{true, "pg_get_partkeydef"},
+		{false, "pg_try_advisory_lock", true},
+		{false, "pg_available_extensions", false},
+		{true, "pg_is_in_recovery(),", true},
+		{true, "LOCK TABLE ONLY", true},
+		{true, "pg_export_snapshot", false},
+		{true, "conpfeqop", false}, // the catalog is read
+		{true, "pg_get_partkeydef", true},
 	} {
 		t.Run(c.at, func(t *testing.T) {
 			t.Parallel()
+			if c.long {
+				pgtest.Long(t)
+			}
 			source, target := smallSource(t)
 			var lost atomic.Int64
 			server := target
