@@ -17,10 +17,13 @@ ALTER TABLE sync_run
     -- The branch need not have come here by new commits: it was moved here from
     -- that commit, perhaps back. Empty: from an unknown one. Null: it was not so.
     ADD COLUMN forced_from text,
+    -- A pull request whose head came with a push, perhaps below others: its time
+    -- is that at which GitHub noticed.
+    ADD COLUMN indirect boolean NOT NULL DEFAULT false,
     -- A newer commit's run, which waits, has asked for this one's end.
     ADD COLUMN give_way boolean NOT NULL DEFAULT false;
 
 -- +goose Down
-ALTER TABLE sync_run DROP COLUMN forced_from, DROP COLUMN give_way;
+ALTER TABLE sync_run DROP COLUMN forced_from, DROP COLUMN indirect, DROP COLUMN give_way;
 ALTER TABLE twin DROP COLUMN due_date, DROP COLUMN due_job_id;
 DROP TABLE repository_file;

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -68,12 +69,18 @@ func (i *Inserter) enqueue(ctx context.Context, tx pgx.Tx, r twin.Request, h his
 			return 0, err
 		}
 	}
-	n := store.NewRun{TwinID: twinID, Request: r, PageKey: strings.ToLower(rand.Text()), MaxAttempts: maxAttempts}
+	n := store.NewRun{TwinID: twinID, Request: r, PageKey: strings.ToLower(rand.Text()), MaxAttempts: maxAttempts, Indirect: indirect(r)}
 	if n.State, n.Failure, n.SupersededBy, err = judge(ctx, s, twinID, r, h); err != nil {
 		return 0, err
 	}
-	if n.State == twin.Queued {
-		return i.queue(ctx, tx, n)
+	switch {
+	case n.State == twin.Queued:
+		return i.queue(ctx, tx, n, h)
+	case n.State == twin.Superseded && indirect(r):
+		n.Request.Places = nil
+		if err := i.addPlaces(ctx, tx, n.SupersededBy, twin.Request{Places: r.Places}); err != nil {
+			return 0, err
+		}
 	}
 	return i.insert(ctx, tx, n)
 }
@@ -101,6 +108,10 @@ func known(ctx context.Context, s store.Store, twinID int64, r twin.Request) (ru
 	if run, err = s.RunOfFact(ctx, twinID, r.Ref, r.SHA); err != nil || run == 0 || r.At.IsZero() {
 		return run, "", err
 	}
+	last, err := s.At(ctx, run)
+	if err != nil {
+		return 0, "", err
+	}
 	newest, found, err := s.NewestOf(ctx, twinID, r.Ref)
 	if err != nil || !found {
 		return run, "", err
@@ -108,7 +119,7 @@ func known(ctx context.Context, s store.Store, twinID int64, r twin.Request) (ru
 	// Who looks at a branch sees where it is, however it came there.
 	m := move{sha: r.SHA, at: r.At, before: r.Before, forced: r.Forced || r.Trigger == twin.CatchUp}
 	switch {
-	case m.returns(newest):
+	case m.returns(last, newest):
 		return 0, newest.SHA, nil
 	case m.stays(newest) && r.Trigger == twin.Push:
 		return run, "", s.MovedAgain(ctx, newest.Run, r.At, r.Before)
@@ -148,6 +159,9 @@ func judge(ctx context.Context, s store.Store, twinID int64, r twin.Request, h h
 	}
 	if !r.At.IsZero() {
 		by, err = newer(ctx, s, twinID, r, h)
+		if err == nil && by != 0 {
+			by, err = s.Winner(ctx, by)
+		}
 		if err != nil || by != 0 {
 			return twin.Superseded, nil, by, err
 		}
@@ -172,11 +186,15 @@ func judge(ctx context.Context, s store.Store, twinID int64, r twin.Request, h h
 
 // newer finds the run that a request comes too late for, 0 if there is none.
 func newer(ctx context.Context, s store.Store, twinID int64, r twin.Request, h history) (int64, error) {
-	rivals, err := s.Rivals(ctx, twinID, r.Ref, r.SHA, r.At, sameMoment)
+	m := move{sha: r.SHA, at: r.At, before: r.Before, forced: r.Forced, indirect: indirect(r)}
+	within := sameMoment
+	if m.indirect {
+		within = sameFact
+	}
+	rivals, err := s.Rivals(ctx, twinID, r.Ref, r.SHA, r.At, within, sameFact)
 	if err != nil {
 		return 0, err
 	}
-	m := move{sha: r.SHA, at: r.At, before: r.Before, forced: r.Forced}
 	older := []int64{}
 	for _, v := range rivals {
 		way, err := m.against(v, h)
@@ -192,14 +210,38 @@ func newer(ctx context.Context, s store.Store, twinID int64, r twin.Request, h h
 	return s.NewerRun(ctx, twinID, r.At, older)
 }
 
+// came gives the pull requests, told by a run that waits, which a request's
+// commit brought with it.
+func came(ctx context.Context, s store.Store, waits int64, r twin.Request, h history) ([]twin.Place, error) {
+	was, at, err := s.RequestOf(ctx, waits)
+	if err != nil || r.At.IsZero() || was.Ref != r.Ref {
+		return nil, err
+	}
+	heads := slices.DeleteFunc(slices.Clone(was.Places), func(p twin.Place) bool { return p.Role != twin.Head })
+	m, rival := move{sha: r.SHA, at: r.At, before: r.Before}, store.Rival{SHA: was.SHA, At: at, Indirect: true}
+	if was.Trigger != twin.PullRequest || !slices.ContainsFunc(heads, func(p twin.Place) bool { return p.SHA == was.SHA }) || !m.near(rival) {
+		return nil, nil
+	}
+	way, err := m.against(rival, h)
+	if err != nil || way <= 0 {
+		return nil, err
+	}
+	return heads, nil
+}
+
 // queue stores a run that waits, in place of the one that waited.
-func (i *Inserter) queue(ctx context.Context, tx pgx.Tx, n store.NewRun) (int64, error) {
+func (i *Inserter) queue(ctx context.Context, tx pgx.Tx, n store.NewRun, h history) (int64, error) {
 	s := store.New(tx)
 	running, waited, err := s.Active(ctx, n.TwinID)
 	if err != nil {
 		return 0, err
 	}
 	if waited != 0 {
+		heads, err := came(ctx, s, waited, n.Request, h)
+		if err != nil {
+			return 0, err
+		}
+		n.Request.Places = append(slices.Clone(n.Request.Places), heads...)
 		if err := s.SupersedeQueued(ctx, waited); err != nil {
 			return 0, err
 		}

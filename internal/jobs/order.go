@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/neontwin/neontwin/internal/store"
+	"github.com/neontwin/neontwin/internal/twin"
 )
 
 // history says how a request's commit lies to others: after them (1), before
@@ -31,11 +32,16 @@ type move struct {
 	at     time.Time
 	before string // where the branch was, empty if unknown
 	forced bool   // the commit need not come after that
+	// indirect: the time is that at which GitHub noticed, as in store.Rival.
+	indirect bool
 }
 
 // near reports whether two moves are of one moment, so that their times don't
 // order them.
-func (m move) near(other time.Time) bool { return m.at.Sub(other).Abs() <= sameMoment }
+func (m move) near(other store.Rival) bool {
+	apart := m.at.Sub(other.At).Abs()
+	return apart <= sameMoment || apart <= sameFact && (m.indirect || other.Indirect)
+}
 
 // against says whether a move came after (1) or before (-1) the one by which
 // the branch came to another commit. Times decide, and where they are too
@@ -45,7 +51,7 @@ func (m move) against(other store.Rival, h history) (int, error) {
 	linked := m.before != "" && m.before == other.SHA
 	from := other.ForcedFrom != nil && *other.ForcedFrom == m.sha
 	switch {
-	case !m.near(other.At):
+	case !m.near(other):
 		return m.at.Compare(other.At), nil
 	case from && !(linked && m.forced && m.at.After(other.At)):
 		return -1, nil
@@ -61,21 +67,29 @@ func (m move) against(other store.Rival, h history) (int, error) {
 	return way, nil
 }
 
-// returns reports whether a move to a commit that is known brought the branch
-// back there from another commit: then it is not the fact that is known. What
-// is told late, or twice, brings nothing back.
-func (m move) returns(newest store.Rival) bool {
+// returns reports whether a move to a commit that is known, and was last moved
+// to at known, brought the branch back there from another commit: then it is
+// not the fact that is known. What is told late, or twice, brings nothing back.
+func (m move) returns(known time.Time, newest store.Rival) bool {
 	switch {
-	case m.sha == newest.SHA:
+	case m.sha == newest.SHA || !m.at.After(known):
 		return false
 	case m.before != "" && m.before == newest.SHA:
-		return m.at.After(newest.At) || m.forced && m.near(newest.At)
+		return !m.at.Before(newest.At) || m.forced && m.near(newest)
 	}
-	return m.forced && !m.near(newest.At) && m.at.After(newest.At)
+	return m.forced && !m.near(newest) && m.at.After(newest.At)
 }
 
 // stays reports whether a push moved the branch once more to the commit that
 // is the newest known, so that all in between is older than that.
 func (m move) stays(newest store.Rival) bool {
 	return m.sha == newest.SHA && (m.forced && m.at.After(newest.At) || m.at.Sub(newest.At) > sameFact)
+}
+
+// indirect reports whether a request is about a pull request that no merge of
+// its own brought to the branch: its head came with a push, perhaps with other
+// pull requests and with commits after it. That push's run is the one to be
+// told on it.
+func indirect(r twin.Request) bool {
+	return r.Trigger == twin.PullRequest && len(r.Places) == 1 && r.Places[0].Role == twin.Head && r.Places[0].SHA == r.SHA
 }

@@ -59,9 +59,11 @@ func TestWhichMoveReturns(t *testing.T) {
 		{"forced back from there, at once", move{sha: "a", at: day, before: "b", forced: true}, true},
 		{"forced at once, from elsewhere", move{sha: "a", at: day, before: "c", forced: true}, false},
 		{"pushed upon the newest", move{sha: "a", at: day.Add(time.Second), before: "b"}, true},
+		{"pushed upon the newest, in one second", move{sha: "a", at: day, before: "b"}, true},
+		{"told twice, as pushed upon the newest", move{sha: "a", at: day.Add(-2 * time.Second), before: "b", forced: true}, false},
 		{"pushed upon an older stay there", move{sha: "a", at: day.Add(-time.Second), before: "b"}, false},
 	} {
-		if got := c.m.returns(newest); got != c.want {
+		if got := c.m.returns(day.Add(-2*time.Second), newest); got != c.want {
 			t.Errorf("%s: %v", c.name, got)
 		}
 	}

@@ -89,6 +89,7 @@ type NewRun struct {
 	Failure *twin.Failure
 	// SupersededBy is the run that it is too late for.
 	SupersededBy int64
+	Indirect     bool // as in Rival
 }
 
 // InsertRun stores a run. A request without a time is about now.
@@ -96,12 +97,12 @@ func (s Store) InsertRun(ctx context.Context, n NewRun) (int64, error) {
 	r := n.Request
 	var id int64
 	err := s.db.QueryRow(ctx, `
-		INSERT INTO sync_run (twin_id, page_key, trigger, ref, sha, pr, at, spec, target, state, max_attempts, failure, superseded_by, forced_from, finished_at)
-		VALUES ($1, $2, $3, $4, $5, $6, coalesce($7, now()), $8, $9, $10, $11, $12, nullif($13::bigint, 0), $14,
+		INSERT INTO sync_run (twin_id, page_key, trigger, ref, sha, pr, at, spec, target, state, max_attempts, failure, superseded_by, forced_from, indirect, finished_at)
+		VALUES ($1, $2, $3, $4, $5, $6, coalesce($7, now()), $8, $9, $10, $11, $12, nullif($13::bigint, 0), $14, $15,
 			CASE WHEN $10 IN ('queued', 'running') THEN NULL ELSE now() END)
 		RETURNING id`,
 		n.TwinID, n.PageKey, r.Trigger, r.Ref, r.SHA, r.PR, nullTime(r.At), r.Spec, r.Spec.Target,
-		n.State, n.MaxAttempts, n.Failure, n.SupersededBy, forcedFrom(r.Forced, r.Before)).Scan(&id)
+		n.State, n.MaxAttempts, n.Failure, n.SupersededBy, forcedFrom(r.Forced, r.Before), n.Indirect).Scan(&id)
 	if err != nil {
 		return 0, fmt.Errorf("store run: %w", err)
 	}
@@ -163,28 +164,46 @@ type Rival struct {
 	// ForcedFrom is where the branch was before it was forced to the commit,
 	// empty if unknown; nil if the branch only got new commits.
 	ForcedFrom *string
+	// Indirect says that a pull request told the commit whose head it is: its
+	// time is that at which GitHub noticed that a push had brought it.
+	Indirect bool
 }
 
 // NewestOf gives the run of a Twin for the newest commit of a branch. Runs that
 // were refused or cancelled are left out.
 func (s Store) NewestOf(ctx context.Context, twinID int64, ref string) (r Rival, found bool, err error) {
 	found, err = s.maybe(ctx, "find newest run of branch", `
-		SELECT id, sha, at, forced_from FROM sync_run
+		SELECT id, sha, at, forced_from, indirect FROM sync_run
 		WHERE twin_id = $1 AND ref = $2 AND `+counts+` ORDER BY at DESC, id DESC LIMIT 1`,
-		[]any{twinID, ref}, &r.Run, &r.SHA, &r.At, &r.ForcedFrom)
+		[]any{twinID, ref}, &r.Run, &r.SHA, &r.At, &r.ForcedFrom, &r.Indirect)
 	return r, found, err
 }
 
 // Rivals lists runs of a Twin whose commits came to the branch so close to a
-// time that it does not say which is newer. Runs that were refused or cancelled
-// are none.
-func (s Store) Rivals(ctx context.Context, twinID int64, ref, sha string, at time.Time, within time.Duration) ([]Rival, error) {
+// time that it does not say which is newer: closer than within, or for indirect
+// ones than loose, which is for all where the request itself is indirect. Runs
+// that were refused or cancelled are none.
+func (s Store) Rivals(ctx context.Context, twinID int64, ref, sha string, at time.Time, within, loose time.Duration) ([]Rival, error) {
 	rows, _ := s.db.Query(ctx, `
-		SELECT id, sha, at, forced_from FROM sync_run
-		WHERE twin_id = $1 AND ref = $2 AND sha <> $3 AND at BETWEEN $4::timestamptz - $5::interval AND $4::timestamptz + $5::interval
-			AND `+counts+`
-		ORDER BY id DESC`, twinID, ref, sha, at, within)
+		SELECT id, sha, at, forced_from, indirect FROM sync_run
+		WHERE twin_id = $1 AND ref = $2 AND sha <> $3 AND at BETWEEN $4::timestamptz - $6::interval AND $4::timestamptz + $6::interval
+			AND (indirect OR at BETWEEN $4::timestamptz - $5::interval AND $4::timestamptz + $5::interval) AND `+counts+`
+		ORDER BY id DESC`, twinID, ref, sha, at, within, loose)
 	return collect(rows, "list runs of the same moment", pgx.RowToStructByPos[Rival])
+}
+
+// Winner follows a run that was superseded to the one that was not.
+func (s Store) Winner(ctx context.Context, run int64) (int64, error) {
+	var winner int64
+	found, err := s.maybe(ctx, "follow superseded run", `
+		WITH RECURSIVE w AS (
+			SELECT id, superseded_by FROM sync_run WHERE id = $1
+			UNION SELECT r.id, r.superseded_by FROM sync_run r JOIN w ON r.id = w.superseded_by)
+		SELECT id FROM w WHERE superseded_by IS NULL LIMIT 1`, []any{run}, &winner)
+	if err == nil && !found {
+		err = ErrNotFound
+	}
+	return winner, err
 }
 
 // counts holds for runs that can make another one old: not for those that were
