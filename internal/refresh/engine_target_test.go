@@ -107,10 +107,10 @@ func TestAnotherServer(t *testing.T) {
 
 func TestTooLittleRoom(t *testing.T) {
 	t.Parallel()
-	target, _ := farTarget(t, map[string]string{"neon.max_cluster_size": "200"}, "bypassrls")
+	target, _ := farTarget(t, map[string]string{"neon.max_cluster_size": "100"}, "bypassrls")
 	source := pgtest.URL(t)
 	pgtest.Exec(t, source, `create table big (v text); alter table big alter v set storage external;
-		insert into big select repeat('x', 1000000) from generate_series(1, 180)`)
+		insert into big select repeat('x', 1000000) from generate_series(1, 90)`)
 	job := refresh.Job{Source: source, Target: target}
 	_, err := refresher(t).Sync(t.Context(), job, &lease{token: "room"})
 	if f := twin.AsFailure(err); err == nil || f.Code != twin.CodeRefused || !strings.Contains(f.Message, "room") {

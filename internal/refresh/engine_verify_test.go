@@ -48,40 +48,36 @@ func (s *spoiler) Close() error {
 func TestFaultInTheStream(t *testing.T) {
 	t.Parallel()
 	rows := func(b []byte) [][]byte { return bytes.SplitAfter(bytes.TrimSuffix(b, []byte("\n")), []byte("\n")) }
-	cases := map[string]struct {
+	for title, c := range map[string]struct {
 		change func([]byte) []byte
-		// shallow and deep are the failures of a run without and with --verify hash.
-		shallow, deep twin.Code
+		deep   bool // with --verify hash
+		want   twin.Code
 	}{
-		"a row dropped":                     {func(b []byte) []byte { return b[bytes.IndexByte(b, '\n')+1:] }, twin.CodeData, twin.CodeData},
-		"the last row dropped":              {func(b []byte) []byte { r := rows(b); return bytes.Join(r[:len(r)-1], nil) }, twin.CodeData, twin.CodeData},
-		"a row twice":                       {func(b []byte) []byte { return append(slices.Clone(rows(b)[0]), b...) }, twin.CodeData, twin.CodeData},
-		"a row in the place of another one": {func(b []byte) []byte { r := rows(b); r[3] = r[4]; return append(bytes.Join(r, nil), '\n') }, "", twin.CodeVerify},
-		"a value changed":                   {func(b []byte) []byte { return bytes.Replace(b, []byte("note"), []byte("nope"), 1) }, "", twin.CodeVerify},
-		"null for an empty string":          {func(b []byte) []byte { return bytes.Replace(b, []byte("1\tnote\n"), []byte("1\t\\N\n"), 1) }, "", twin.CodeVerify},
-		"two rows that change places":       {func(b []byte) []byte { r := rows(b); r[3], r[4] = r[4], r[3]; return append(bytes.Join(r, nil), '\n') }, "", ""},
-		"nothing":                           {func(b []byte) []byte { return b }, "", ""},
-	}
-	for title, c := range cases {
-		for deep, want := range map[bool]twin.Code{false: c.shallow, true: c.deep} {
-			t.Run(title+map[bool]string{true: ", hashed", false: ""}[deep], func(t *testing.T) {
-				t.Parallel()
-				source, target := smallSource(t)
-				_, err := refresher(t).Sync(t.Context(), refresh.Job{Source: source, Target: target, Deep: deep, Between: spoil("notes", c.change)}, &lease{token: "fault"})
-				if want == "" {
-					if err != nil {
-						t.Errorf("got %v", err)
-					}
-					return
+		"a row dropped":                     {func(b []byte) []byte { return b[bytes.IndexByte(b, '\n')+1:] }, false, twin.CodeData},
+		"the last row dropped":              {func(b []byte) []byte { r := rows(b); return bytes.Join(r[:len(r)-1], nil) }, false, twin.CodeData},
+		"a row twice":                       {func(b []byte) []byte { return append(slices.Clone(rows(b)[0]), b...) }, false, twin.CodeData},
+		"a row in the place of another one": {func(b []byte) []byte { r := rows(b); r[3] = r[4]; return append(bytes.Join(r, nil), '\n') }, true, twin.CodeVerify},
+		"a value changed":                   {func(b []byte) []byte { return bytes.Replace(b, []byte("note"), []byte("nope"), 1) }, true, twin.CodeVerify},
+		"null for an empty string":          {func(b []byte) []byte { return bytes.Replace(b, []byte("1\tnote\n"), []byte("1\t\\N\n"), 1) }, true, twin.CodeVerify},
+		"two rows that change places":       {func(b []byte) []byte { r := rows(b); r[3], r[4] = r[4], r[3]; return append(bytes.Join(r, nil), '\n') }, true, ""},
+	} {
+		t.Run(title, func(t *testing.T) {
+			t.Parallel()
+			source, target := smallSource(t)
+			_, err := refresher(t).Sync(t.Context(), refresh.Job{Source: source, Target: target, Deep: c.deep, Between: spoil("notes", c.change)}, &lease{token: "fault"})
+			if c.want == "" {
+				if err != nil {
+					t.Errorf("got %v", err)
 				}
-				if f := twin.AsFailure(err); err == nil || f.Code != want || !strings.Contains(f.Error(), "public.notes") {
-					t.Errorf("got %+v, want %s", f, want)
-				}
-				if got := databases(t, source, name(t, target)); len(got) != 0 {
-					t.Errorf("published or left behind: %v", got)
-				}
-			})
-		}
+				return
+			}
+			if f := twin.AsFailure(err); err == nil || f.Code != c.want || !strings.Contains(f.Error(), "public.notes") {
+				t.Errorf("got %+v, want %s", f, c.want)
+			}
+			if got := databases(t, source, name(t, target)); len(got) != 0 {
+				t.Errorf("published or left behind: %v", got)
+			}
+		})
 	}
 }
 
