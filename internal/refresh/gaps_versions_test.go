@@ -60,6 +60,52 @@ func TestEngineBetweenVersions(t *testing.T) {
 	}
 }
 
+// A target of a newer version need not be a superuser's: on Neon it never is.
+func TestNewerServerAsItsOwner(t *testing.T) {
+	t.Parallel()
+	server := pgtest.Server(t, 18)
+	pgtest.Exec(t, server.URL("postgres"), "create role twin_owner login password 'pw' createdb createrole bypassrls; grant pg_signal_backend to twin_owner")
+	t.Cleanup(func() { pgtest.Exec(t, server.URL("postgres"), "drop role twin_owner") })
+	t.Run("cases", func(t *testing.T) {
+		t.Run("roles are made and dropped", func(t *testing.T) {
+			t.Parallel()
+			source, _ := smallSource(t)
+			role := "policy_" + name(t, source)
+			dropRoles(t, source, twinOf(t, source), []string{role})
+			target := server.URLFor("twin_owner", "pw", name(t, source)+"_roles")
+			t.Cleanup(func() { clearAway(t, withDatabase(t, target, "postgres"), name(t, target), nil) })
+			pgtest.Exec(t, source, "create role "+role+"; alter table people enable row level security; create policy p on people to "+role+" using (id > 5)")
+			there := func() int {
+				return scan[int](t, server.URL("postgres"), "select count(*) from pg_roles where rolname = $1", role)
+			}
+			_, err := refresher(t).Sync(t.Context(), refresh.Job{Source: source, Target: target, Between: loseNotes("notes")}, &lease{token: "fails"})
+			if err == nil || there() != 0 {
+				t.Fatalf("a run that loses a row: %v, and %d roles are left", err, there())
+			}
+			report := syncTwin(t, refresh.Job{Source: source, Target: target}, "one")
+			if got := hazardLines(report.Hazards); !slices.Contains(got, "role_made "+role) || there() != 1 {
+				t.Errorf("%d roles, hazards: %v", there(), got)
+			}
+			if diff := cmp.Diff(contentOf(t, source), contentOf(t, target)); diff != "" {
+				t.Errorf("the rows differ (-source +twin):\n%s", diff)
+			}
+			pgtest.Exec(t, withDatabase(t, target, "postgres"), "drop database "+pgx.Identifier{name(t, target)}.Sanitize()+" with (force)")
+			pgtest.Exec(t, withDatabase(t, target, "postgres"), "drop role "+role)
+		})
+		for _, title := range []string{"columns", "large_objects", "names", "partitions", "views"} {
+			if !pgtest.Everything() && title != "partitions" {
+				continue
+			}
+			t.Run(title, func(t *testing.T) {
+				t.Parallel()
+				source := pgtest.URL(t)
+				db := name(t, source)
+				runApart(t, readEngineCase(t, "testdata/engine/"+title+".txtar", db), source, server.URLFor("twin_owner", "pw", db+"_owned"))
+			})
+		}
+	})
+}
+
 func majorOf(t *testing.T, address string) int {
 	t.Helper()
 	return scan[int](t, address, "select current_setting('server_version_num')::int / 10000")
