@@ -11,6 +11,7 @@
 // only.
 //
 //	webhook_process{guid}   a delivery becomes requests, requests become runs
+//	schedule_due{twin_id}   a date of a schedule becomes a run
 //	sync_run{run_id}        one attempt of a run
 //	check_publish{run_id}   what is true of a run now is told to its places
 //
@@ -20,7 +21,7 @@
 //	Enqueue ─▶ queued ─────────▶ running ──────────────────▶ succeeded
 //	   │         ▲ │                │ │ └─ refused, or used up ─▶ failed
 //	   │         │ │ newer commit   │ │
-//	   │         │ └──▶ superseded ◀┘ │ (attempt failed, and a newer run waits)
+//	   │         │ └──▶ superseded ◀┘ │ (a newer run waits, and the attempt failed or gave way)
 //	   │         └────────────────────┘ try again later; worker died
 //	   ├─▶ superseded   a newer commit is known already
 //	   └─▶ failed       refused
@@ -43,13 +44,16 @@
 //
 //	Inserter.Deliver   webhook_delivery, its job
 //	Inserter.Enqueue   twin, sync_run (new and superseded ones), places
+//	declare            twin: settings and schedules; repository_file
+//	schedule_due       what Enqueue does, for a date that is due
 //	sync_run           sync_run of its own lease; the job of the run that waits
 //	check_publish      check_publication: what was posted
 //	catching up        repository, judged, missed_delivery; deliveries of its own
 //	lifecycle          ends runs; purges the tenant of an App that was uninstalled
 //	sweeper            whatever a dead process has left, by the same rules;
+//	                   finds schedules that are due;
 //	                   deletes deliveries after 7 days and events after 90
 //
-// Locks are always taken in this order: the repository's row, the Twin's row, its
+// Locks are always taken in this order: the repository's rows, the Twin's row, its
 // runs, their places, River's rows.
 package jobs
