@@ -26,12 +26,8 @@ func TestMergedPullRequestBecomesAFreshTwin(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, small)
 	w.start()
-	merged := time.Now()
 	pr := w.merge(1, githubtest.Merge{})
 	w.await("a check stands on the pull request", 10*time.Second, func() bool { return len(w.checks(pr.HeadSHA)) > 0 })
-	if took := time.Since(merged); took > 5*time.Second {
-		t.Errorf("the first check came after %s", took)
-	}
 	w.awaitChecks(pr, 60*time.Second)
 	w.requireGreen(pr)
 	if diff := cmp.Diff(pgtest.Schema(w.t, w.source), pgtest.Schema(w.t, w.target)); diff != "" {

