@@ -52,10 +52,14 @@ CREATE TABLE chore (
 
 -- A Twin whose repository is out of reach: no schedule starts a run.
 ALTER TABLE twin ADD COLUMN pause_reason text;
+-- It was ended because its repository is not ours to see any more. Should that
+-- come back, its commit is decided about anew.
+ALTER TABLE sync_run ADD COLUMN released boolean NOT NULL DEFAULT false;
 -- How often an unreachable place was given another chance when access came back.
 ALTER TABLE check_publication ADD COLUMN revivals integer NOT NULL DEFAULT 0;
 
 -- +goose Down
 ALTER TABLE check_publication DROP COLUMN revivals;
+ALTER TABLE sync_run DROP COLUMN released;
 ALTER TABLE twin DROP COLUMN pause_reason;
 DROP TABLE chore, missed_delivery, judged, repository;

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -241,7 +242,7 @@ func TestRemovedWhileCopying(t *testing.T) {
 			w := watching(newWorld(t, slow))
 			w.start()
 			w.awaitWatched()
-			w.merge(1, githubtest.Merge{})
+			pr := w.merge(1, githubtest.Merge{})
 			w.await("rows are being copied", 30*time.Second, w.copying)
 			must(t, act(w))
 			w.await("the run is cancelled", 60*time.Second, func() bool {
@@ -254,6 +255,18 @@ func TestRemovedWhileCopying(t *testing.T) {
 				return scan[int](w, w.control, "select count(*) from twin where target is null and pause_reason = 'removed'") == 1
 			})
 			w.await("nothing half made is left", 30*time.Second, func() bool { return len(w.databases()) == 0 })
+			if name != "deselected" {
+				return
+			}
+			// Given back, the Twin is synced after all, and the checks are told.
+			must(t, w.github.SelectRepositories("acme", "blog", "shop"))
+			w.await("the Twin is synced", 60*time.Second, func() bool { return w.commit() == pr.MergeSHA })
+			for _, sha := range []string{pr.HeadSHA, pr.MergeSHA} {
+				w.await("the newest check is green", 60*time.Second, func() bool {
+					runs := w.checks(sha)
+					return len(runs) > 0 && runs[len(runs)-1].Conclusion == "success" && !slices.ContainsFunc(runs, func(c githubtest.CheckRun) bool { return c.Status != "completed" })
+				})
+			}
 		})
 	}
 }

@@ -21,7 +21,8 @@ import (
 //	suspended    reports wait, schedules rest; runs that were accepted go on
 //	archived     the same: nothing can be reported
 //	removed      (deleted, taken from the installation, passed to another
-//	             owner) runs are cancelled, targets let go
+//	             owner) runs are cancelled, targets let go; should it come
+//	             back, what was cancelled is decided about anew
 //	uninstalled  runs are cancelled, then everything that is kept is deleted
 //
 // A run that publishes is never cancelled: it ends by itself.
@@ -118,6 +119,7 @@ func (q *Queue) outOfReach(ctx context.Context, w store.Watched, cause error) er
 }
 
 // release ends what runs for a repository, and lets go of what its Twins hold.
+// Should the repository come back, what was cancelled is decided about anew.
 func (q *Queue) release(ctx context.Context, repo twin.Repository, why string) error {
 	s := store.New(q.pool)
 	runs, err := s.ActiveRuns(ctx, 0, repo.ID)
@@ -131,6 +133,11 @@ func (q *Queue) release(ctx context.Context, repo twin.Repository, why string) e
 		s := store.New(tx)
 		if _, err := s.LockWatched(ctx, repo); err != nil {
 			return err
+		}
+		for _, run := range runs {
+			if err := s.Released(ctx, run); err != nil {
+				return err
+			}
 		}
 		return s.LetGo(ctx, repo.ID)
 	})

@@ -184,6 +184,43 @@ func TestWhatHappensToARepository(t *testing.T) {
 	}
 }
 
+// TestWhatWasReleasedIsDecidedAboutAnew, if the repository comes back; what a
+// person has cancelled is not.
+func TestWhatWasReleasedIsDecidedAboutAnew(t *testing.T) {
+	t.Parallel()
+	_, pool := database(t)
+	g := newGitHub()
+	q := watcher(t, pool, g)
+	s := store.New(pool)
+	check(t, s.Baseline(t.Context(), twin.Fact{Repo: request(0).Repo, Ref: "refs/heads/main", SHA: push(0).SHA, At: day.Add(-time.Hour)}))
+	for n := range 3 {
+		r := push(n + 1)
+		run := enqueue(t, q.Inserter, r)
+		check(t, s.Judge(t.Context(), twin.Fact{Repo: r.Repo, Ref: r.Ref, SHA: r.SHA, At: r.At}))
+		if n == 1 {
+			check(t, q.Cancel(t.Context(), run, "by a person"))
+		}
+	}
+	check(t, q.looks(t.Context()))
+	shop := g.repos[22]
+	g.set(func() { delete(g.repos, 22) })
+	check(t, q.changed(t.Context(), &twin.Changed{InstallationID: 11, Repo: shop.Repository}))
+	var pushed string
+	g.set(func() {
+		g.repos[22] = shop
+		g.missing = func(_ string, f twin.Fact, _ []twin.Fact) twin.Missing { pushed = f.SHA; return twin.Missing{} }
+	})
+	check(t, q.changed(t.Context(), &twin.Changed{InstallationID: 11, Returned: true}))
+	check(t, q.looks(t.Context()))
+	if pushed != push(2).SHA {
+		t.Errorf("the latest push that counts is %s, want that before the run that was released", pushed)
+	}
+	again, cancelled := enqueue(t, q.Inserter, push(3)), enqueue(t, q.Inserter, push(2))
+	if a, c := getRun(t, pool, again), getRun(t, pool, cancelled); a.State != twin.Queued || c.State != twin.Cancelled || again < cancelled {
+		t.Errorf("the released one is %s, the cancelled one %s", a.State, c.State)
+	}
+}
+
 // TestTroubleWithGitHubChangesNothing: who can't be asked has said nothing.
 func TestTroubleWithGitHubChangesNothing(t *testing.T) {
 	t.Parallel()

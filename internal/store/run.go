@@ -117,10 +117,11 @@ func nullTime(t time.Time) *time.Time {
 }
 
 // RunOfFact finds the latest run of a Twin for a commit of a branch, 0 if none.
+// One that was released answers nothing any more.
 func (s Store) RunOfFact(ctx context.Context, twinID int64, ref, sha string) (int64, error) {
 	var id int64
 	_, err := s.maybe(ctx, "find run of commit", `
-		SELECT id FROM sync_run WHERE twin_id = $1 AND sha = $2 AND ref = $3 ORDER BY id DESC LIMIT 1`,
+		SELECT id FROM sync_run WHERE twin_id = $1 AND sha = $2 AND ref = $3 AND NOT released ORDER BY id DESC LIMIT 1`,
 		[]any{twinID, sha, ref}, &id)
 	return id, err
 }

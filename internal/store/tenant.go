@@ -151,6 +151,18 @@ func (s Store) ElsewhereSeen(ctx context.Context, repo twin.Repository) (other t
 	return other, found, err
 }
 
+// Released notes that the end of a run was asked for because its repository is
+// not ours to see any more, and forgets that its commit was decided about.
+func (s Store) Released(ctx context.Context, run int64) error {
+	_, err := s.exec(ctx, "note released run", `
+		WITH r AS (
+			UPDATE sync_run r SET released = true FROM twin t
+			WHERE r.id = $1 AND t.id = r.twin_id AND (r.state = 'cancelled' OR r.cancel_requested_at IS NOT NULL)
+			RETURNING t.repository_id, r.sha)
+		DELETE FROM judged j USING r WHERE j.repository_id = r.repository_id AND j.sha = r.sha`, run)
+	return err
+}
+
 // LetGo ends what a repository's Twins hold: their targets, and the places that
 // can't be told any more.
 func (s Store) LetGo(ctx context.Context, repository int64) error {
