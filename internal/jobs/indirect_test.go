@@ -30,6 +30,7 @@ func TestOnePushThatMergesSeveral(t *testing.T) {
 		"push first": {3, 0, 1, 2}, "push last": {0, 1, 2, 3}, "in between": {0, 3, 2, 1}, "backwards": {2, 1, 0, 3}, "twice": {0, 1, 0, 3, 1, 2, 0, 3},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			var last int64
 			for _, n := range order {
 				r := told[n]

@@ -93,6 +93,7 @@ func TestABranchThatComesBack(t *testing.T) {
 		"made anew further": {stage(1, 0, 1, false), stage(4, 1, 2, false), stage(2, 0, 3, true)},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			seed := uint64(time.Now().UnixNano())
 			random := rand.New(rand.NewPCG(seed, 1))
 			end := moves[len(moves)-1].SHA
@@ -104,18 +105,18 @@ func TestABranchThatComesBack(t *testing.T) {
 				if round > 0 {
 					random.Shuffle(len(told), func(a, b int) { told[a], told[b] = told[b], told[a] })
 				}
-				serves := ""
+				serves, called := "", fmt.Sprint(name, round)
 				var order []string
 				for _, r := range told {
-					r.Spec.Name, r.Spec.Target = fmt.Sprint(name, round), fmt.Sprint(name, round)
+					r.Spec.Name, r.Spec.Target = called, called
 					enqueue(t, i, r)
 					order = append(order, fmt.Sprintf("%s@%d", strings.TrimLeft(r.SHA, "0"), r.At.Minute()))
 					// Whatever waits is worked on at once, sometimes.
 					if random.IntN(2) == 0 {
-						serves = settleAll(t, i, serves)
+						serves = settleAll(t, i, called, serves)
 					}
 				}
-				if serves = settleAll(t, i, serves); serves != end {
+				if serves = settleAll(t, i, called, serves); serves != end {
 					t.Errorf("seed %d: told as %v, the Twin ends at %s, want %s", seed, order, serves, end)
 				}
 			}
@@ -123,12 +124,13 @@ func TestABranchThatComesBack(t *testing.T) {
 	}
 }
 
-// settleAll ends the run that waits, if any, and gives the commit that the
+// settleAll ends the run of a Twin that waits, if any, and gives the commit that the
 // Twin serves then.
-func settleAll(t *testing.T, i *Inserter, serves string) string {
+func settleAll(t *testing.T, i *Inserter, name, serves string) string {
 	t.Helper()
 	var sha string
-	err := i.pool.QueryRow(t.Context(), `UPDATE sync_run SET state = 'succeeded', finished_at = now() WHERE state = 'queued' RETURNING sha`).Scan(&sha)
+	err := i.pool.QueryRow(t.Context(), `UPDATE sync_run SET state = 'succeeded', finished_at = now()
+		WHERE state = 'queued' AND twin_id = (SELECT id FROM twin WHERE name = $1) RETURNING sha`, name).Scan(&sha)
 	if err != nil {
 		return serves
 	}
@@ -142,9 +144,9 @@ func TestWhatIsToldOfAComebackIsOneRun(t *testing.T) {
 	_, pool := database(t)
 	i := inserter(t, pool)
 	first := enqueue(t, i, request(1))
-	settleAll(t, i, "")
+	settleAll(t, i, "staging", "")
 	enqueue(t, i, stage(2, 1, 2, false))
-	settleAll(t, i, "")
+	settleAll(t, i, "staging", "")
 	back := stage(1, 2, 3, true)
 	runs := []int64{enqueue(t, i, back), enqueue(t, i, back), enqueue(t, i, request(1))}
 	if runs[0] == first || runs[1] != runs[0] || runs[2] != runs[0] {
@@ -157,7 +159,7 @@ func TestWhatIsToldOfAComebackIsOneRun(t *testing.T) {
 	// forced push that nobody told.
 	look := stage(2, 1, 9, false)
 	look.Trigger, look.Before = twin.CatchUp, ""
-	settleAll(t, i, "")
+	settleAll(t, i, "staging", "")
 	if r := getRun(t, pool, enqueue(t, i, look)); r.State != twin.Queued || r.SHA != request(2).SHA {
 		t.Errorf("the run of what was seen is %s at %s", r.State, r.SHA)
 	}

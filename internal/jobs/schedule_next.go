@@ -43,7 +43,7 @@ func newTimetable(s twin.Timetable, repositoryID int64, name string) (timetable,
 	}
 	h := fnv.New64a()
 	_, _ = fmt.Fprintf(h, "%d/%s", repositoryID, name)
-	t.jitter = time.Duration(h.Sum64()%uint64(maxJitter/time.Second+1)) * time.Second //nolint:gosec // at most 600
+	t.jitter = time.Duration(h.Sum64()%uint64(maxJitter/time.Second+1)) * time.Second
 	return t, nil
 }
 
@@ -64,7 +64,7 @@ func (t timetable) on(date time.Time) (time.Time, bool) {
 		return time.Time{}, false
 	}
 	jitter := t.jitter
-	for t.dateOf(at.Add(jitter)) != date {
+	for !t.dateOf(at.Add(jitter)).Equal(date) {
 		jitter /= 2
 	}
 	return at.Add(jitter), true
@@ -85,7 +85,7 @@ func (t timetable) wall(date time.Time) (time.Time, bool) {
 		}
 	}
 	for _, at := range []time.Time{shown.Add(-before), shown.Add(-after)} {
-		if t.dateOf(at) == date {
+		if t.dateOf(at).Equal(date) {
 			return at, true
 		}
 	}

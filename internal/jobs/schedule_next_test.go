@@ -173,7 +173,7 @@ func everyDate(t *testing.T, tt timetable, from, to time.Time) {
 		}
 		for missed := last.AddDate(0, 0, 1); !last.IsZero() && missed.Before(d); missed = missed.AddDate(0, 0, 1) {
 			noon := time.Date(missed.Year(), missed.Month(), missed.Day(), 12, 0, 0, 0, tt.zone)
-			if tt.days[missed.Weekday()] && tt.dateOf(noon) == missed {
+			if tt.days[missed.Weekday()] && tt.dateOf(noon).Equal(missed) {
 				t.Fatalf("%s: %s was left out", tt.zone, missed.Format(time.DateOnly))
 			}
 		}

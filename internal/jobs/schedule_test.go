@@ -406,7 +406,7 @@ func TestAScheduledRunIsNotNewerThanItsCommit(t *testing.T) {
 	t.Parallel()
 	_, pool := database(t)
 	i := inserter(t, pool)
-	serves := func() string { return settleAll(t, i, "none") }
+	serves := func() string { return settleAll(t, i, "staging", "none") }
 	enqueue(t, i, push(1))
 	serves()
 	for night := range 2 {
