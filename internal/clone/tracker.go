@@ -32,6 +32,11 @@ func (t *Tracker) Begin(p twin.Phase) {
 	})
 }
 
+// Rebuild notes that the Twin is broken from now on, until a run ends.
+func (t *Tracker) Rebuild() {
+	t.update(true, func(now *twin.Progress) { now.Rebuilding = true })
+}
+
 // Finish ends the last phase and gives the time that each one took.
 func (t *Tracker) Finish() []twin.PhaseReport {
 	t.mu.Lock()

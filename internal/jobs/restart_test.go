@@ -146,6 +146,26 @@ func TestPublishingIsNeverInterrupted(t *testing.T) {
 	}
 }
 
+// TestARebuildInPlaceIsNotInterrupted: the Twin would stay broken.
+func TestARebuildInPlaceIsNotInterrupted(t *testing.T) {
+	t.Parallel()
+	_, pool := database(t)
+	q := idle(t, pool)
+	run := enqueue(t, q.Inserter, restarting(1))
+	c := claimAs(t, q, run)
+	held, lose := context.WithCancelCause(t.Context())
+	l := newLease(q, c, time.Now(), held.Done(), lose, lose)
+	l.Progress(twin.Progress{Phase: twin.Prepare, Rebuilding: true})
+	if err := l.Check(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	enqueue(t, q.Inserter, restarting(2))
+	l.Progress(twin.Progress{Phase: twin.Load, Rebuilding: true})
+	if err := l.Check(t.Context()); err != nil {
+		t.Errorf("the run is to end: %v", err)
+	}
+}
+
 // TestTheRequestComesBeforePublish: the worker learns of it from the very
 // answer with which it would go on to publish.
 func TestTheRequestComesBeforePublish(t *testing.T) {

@@ -396,6 +396,8 @@ func (s *sync) prepare(ctx context.Context) (clone.Env, error) {
 				return env, err
 			}
 		}
+		// From here on a newer commit must not interrupt the run.
+		s.track.Rebuild()
 		if err := s.lease.Check(ctx); err != nil {
 			return env, err
 		}

@@ -21,12 +21,13 @@ func (s Store) RequestCancel(ctx context.Context, run int64) (bool, error) {
 }
 
 // RequestGiveWay asks the worker of a run to end it for the run of another
-// commit, as RequestCancel does. job is the one that works on it.
+// commit, as RequestCancel does, and not while the Twin is broken until it ends.
+// job is the one that works on it.
 func (s Store) RequestGiveWay(ctx context.Context, run int64, sha string) (job int64, asked bool, err error) {
 	asked, err = s.maybe(ctx, "ask a run to give way", `
 		UPDATE sync_run SET give_way = true
 		WHERE id = $1 AND sha <> $2 AND state = 'running' AND NOT give_way AND cancel_requested_at IS NULL
-			AND phase IS DISTINCT FROM 'publish' AND lease_owner IS NOT NULL AND lease_expires_at > now()
+			AND phase IS DISTINCT FROM 'publish' AND NOT coalesce((progress->>'rebuilding')::boolean, false) AND lease_owner IS NOT NULL AND lease_expires_at > now()
 		RETURNING coalesce(river_job_id, 0)`, []any{run, sha}, &job)
 	return job, asked, err
 }

@@ -15,6 +15,8 @@ type Progress struct {
 	IndexesTotal int   `json:"indexes_total"`
 	// Table is one of the tables being loaded, for a person to read.
 	Table string `json:"table,omitempty"`
+	// Rebuilding is set once the Twin is broken until a run ends: under in_place.
+	Rebuilding bool `json:"rebuilding,omitempty"`
 	// PhaseStarted is when the current phase began.
 	PhaseStarted time.Time `json:"phase_started"`
 }
