@@ -263,7 +263,7 @@ func TestMerged(t *testing.T) {
 		}
 		var list []string
 		if q.Get("page") == "1" {
-			for i := range 97 {
+			for i := range mergedPerPage - 3 {
 				list = append(list, item(1000+i, noon, time.Time{})) // closed without being merged
 			}
 			list = append(list, item(4, noon, noon.Add(-time.Hour)), item(5, noon, noon), item(3, noon, noon.Add(-48*time.Hour)))

@@ -1,12 +1,10 @@
 package github
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"slices"
@@ -22,7 +20,7 @@ import (
 // "nothing has changed" is free of the hourly limit. An ETag is good for one
 // token, so that the first answer of each hour comes whole.
 
-// remembered is an answer and its ETag.
+// remembered is what was read of an answer, and its ETag.
 type remembered struct {
 	etag string
 	body []byte
@@ -71,27 +69,25 @@ func (a *App) again(ctx context.Context, repo twin.Repository, path string, v an
 		if had.etag != "" {
 			req.Header.Set("If-None-Match", had.etag)
 		}
-		var body bytes.Buffer
-		resp, err := c.Do(ctx, req, &body)
+		resp, err := c.Do(ctx, req, v)
 		if resp == nil {
 			return err
-		}
-		switch {
-		case resp.StatusCode == http.StatusNotModified && had.etag != "":
-			body.Reset()
-			body.Write(had.body)
-		case err != nil:
-			return err
-		case resp.Header.Get("ETag") != "":
-			a.memory.put(key, remembered{resp.Header.Get("ETag"), bytes.Clone(body.Bytes())})
 		}
 		if at, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
 			asOf = at.UTC()
 		}
-		if err := json.NewDecoder(&body).Decode(v); err != nil && !errors.Is(err, io.EOF) {
-			return errors.New("GitHub's answer is not the JSON that was asked for")
+		if resp.StatusCode == http.StatusNotModified && had.etag != "" {
+			return json.Unmarshal(had.body, v)
 		}
-		return nil
+		if err != nil || resp.Header.Get("ETag") == "" {
+			return err
+		}
+		// Of an answer, which may have megabytes, only what we read is kept.
+		body, err := json.Marshal(v)
+		if err == nil {
+			a.memory.put(key, remembered{resp.Header.Get("ETag"), body})
+		}
+		return err
 	})
 	return asOf, err
 }
@@ -212,8 +208,12 @@ func (a *App) Compare(ctx context.Context, repo twin.Repository, from, to string
 	return c, nil
 }
 
-// maxMergedPages bounds how many pages of closed pull requests are read.
-const maxMergedPages = 3
+// Bounds of looking for merged pull requests. GitHub says so much of each that
+// large pages would be large indeed.
+const (
+	mergedPerPage  = 50
+	maxMergedPages = 5
+)
 
 // Merged lists the pull requests that were merged into a branch since a time,
 // latest first. Of more than some hundred that were touched since only the
@@ -230,7 +230,7 @@ func (a *App) Merged(ctx context.Context, repo twin.Repository, branch string, s
 				SHA string `json:"sha"`
 			} `json:"head"`
 		}
-		path := repoPath(repo, "/pulls?state=closed&sort=updated&direction=desc&per_page=100&base=%s&page=%d", url.QueryEscape(branch), page)
+		path := repoPath(repo, "/pulls?state=closed&sort=updated&direction=desc&per_page=%d&base=%s&page=%d", mergedPerPage, url.QueryEscape(branch), page)
 		if _, err := a.again(ctx, repo, path, &list); err != nil {
 			if statusOf(err) == http.StatusNotFound {
 				err = a.gone(ctx, repo, err)
@@ -248,7 +248,7 @@ func (a *App) Merged(ctx context.Context, repo twin.Repository, branch string, s
 				HeadSHA: p.Head.SHA, MergeCommitSHA: p.MergeCommitSHA,
 			})
 		}
-		if older || len(list) < 100 {
+		if older || len(list) < mergedPerPage {
 			break
 		}
 	}
