@@ -37,7 +37,7 @@ const memory = "/dev/shm"
 func roomy(dir string) bool {
 	const enough = 4 << 30
 	var fs syscall.Statfs_t
-	return syscall.Statfs(dir, &fs) == nil && fs.Bavail > enough/uint64(fs.Bsize) //nolint:gosec // no block has a negative size
+	return syscall.Statfs(dir, &fs) == nil && fs.Bavail > enough/uint64(fs.Bsize)
 }
 
 func sweep(parent, prefix string) {

@@ -67,6 +67,7 @@ func TestNewerServerAsItsOwner(t *testing.T) {
 	pgtest.Exec(t, server.URL("postgres"), "create role twin_owner login password 'pw' createdb createrole bypassrls; grant pg_signal_backend to twin_owner")
 	t.Cleanup(func() { pgtest.Exec(t, server.URL("postgres"), "drop role twin_owner") })
 	t.Run("cases", func(t *testing.T) {
+		t.Parallel()
 		t.Run("roles are made and dropped", func(t *testing.T) {
 			t.Parallel()
 			source, _ := smallSource(t)
