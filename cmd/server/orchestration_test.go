@@ -2,9 +2,11 @@ package main
 
 import (
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -211,4 +213,41 @@ func TestATargetChangesHands(t *testing.T) {
 		t.Errorf("release: %s", got)
 	}
 	w.awaitGreen(other, w.push(githubtest.Push{Repository: other, Files: map[string]string{"more": "x"}}), 1)
+}
+
+// TestKilledBetweenRequestAndStop: a newer commit has asked for the end of a
+// run whose worker hangs, and is killed before it has heard of that.
+func TestKilledBetweenRequestAndStop(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, slow)
+	w.setenv("LEASE_TTL", "8s")
+	w.start("serve", "--role=web")
+	worker := func() *process {
+		admin := fmt.Sprintf("127.0.0.1:%d", freePort(t))
+		w.setenv("ADMIN_ADDR", admin)
+		p := w.launch("serve", "--role=worker")
+		w.await("the worker is ready", 30*time.Second, func() bool { return status("http://"+admin+"/readyz") == http.StatusOK })
+		return p
+	}
+	hangs := worker()
+	w.push(githubtest.Push{Files: file("{pull_request: }", ", on_newer: restart")})
+	first := w.merge(1, githubtest.Merge{})
+	w.await("rows are being copied", 30*time.Second, w.copying)
+	if err := hangs.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	worker()
+	second := w.merge(2, githubtest.Merge{})
+	w.await("the newer commit waits", 30*time.Second, func() bool {
+		return scan[int](w, w.control, "select count(*) from sync_run where sha = '"+second.MergeSHA+"'") == 1
+	})
+	hangs.kill()
+	w.awaitChecks(second, 90*time.Second)
+	w.requireGreen(second)
+	for _, c := range w.awaitChecks(first, 30*time.Second) {
+		if c.Conclusion != "skipped" || !strings.Contains(c.Title, "Superseded by "+second.MergeSHA[:7]) {
+			t.Errorf("the check of the first is %s: %s", c.Conclusion, c.Title)
+		}
+	}
+	w.await("no stray database is left", 20*time.Second, func() bool { return len(w.databases()) == 1 })
 }
