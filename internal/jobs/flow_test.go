@@ -426,12 +426,13 @@ func TestEveryKindStatesItsTimeout(t *testing.T) {
 		webhookArgs{}.Kind(): (&webhookWorker{}).Timeout(nil),
 		syncArgs{}.Kind():    (&syncWorker{}).Timeout(nil),
 		reportArgs{}.Kind():  (&reportWorker{}).Timeout(nil),
+		dueArgs{}.Kind():     (&dueWorker{}).Timeout(nil),
 	} {
 		if timeout == 0 {
 			t.Errorf("%s has River's default timeout", kind)
 		}
 	}
-	for _, args := range []river.JobArgsWithInsertOpts{webhookArgs{}, syncArgs{}, reportArgs{}} {
+	for _, args := range []river.JobArgsWithInsertOpts{webhookArgs{}, syncArgs{}, reportArgs{}, dueArgs{}} {
 		o := args.InsertOpts()
 		if o.Queue == "" || o.MaxAttempts == 0 || !cmp.Equal(o.UniqueOpts, river.UniqueOpts{}) {
 			t.Errorf("%T: %+v", args, o)
