@@ -2,6 +2,7 @@ package pgcopy
 
 import (
 	"context"
+	"runtime"
 	"testing"
 	"time"
 
@@ -30,6 +31,9 @@ func TestFrozenReaderLetsGo(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
+			if c.name == "taking no rows" && runtime.GOOS != "linux" {
+				t.Skip("SKIPPED, NOT TESTED: only Linux ends a connection that takes nothing")
+			}
 			url := pgtest.URL(t)
 			pgtest.Exec(t, url, "create table t (v text); alter table t alter v set storage external; insert into t select repeat('x', 1000000) from generate_series(1, 40)")
 			conn, err := reader(t.Context(), url, "neontwin/frozen", "", bounds{idle: time.Second, stuck: 2 * time.Second})
