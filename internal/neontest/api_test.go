@@ -134,6 +134,12 @@ func TestCreateDatabase(t *testing.T) {
 	p := newProject(t, s)
 	r := newRaw(t, s)
 	path := "/projects/" + p.ID + "/branches/" + p.RootBranchID + "/databases"
+	// No database is made while somebody is in the template.
+	address, err := s.BranchURL(p.RootBranchID, "template1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	inTheWay := pgtest.Connect(t, address)
 	made := r.want(201, "POST", path, `{"database":{"name":"shop","owner_name":"neondb_owner"}}`)
 	if got := names(made, "operations", "status"); got != "scheduling" {
 		t.Errorf("operations begin as %q", got)
@@ -147,6 +153,7 @@ func TestCreateDatabase(t *testing.T) {
 	}
 	r.want(423, "POST", "/projects/"+p.ID+"/branches", "")
 	r.want(200, "GET", path, "")
+	_ = inTheWay.Close(t.Context())
 	r.idle(p.ID, made)
 	if got := names(r.want(200, "GET", path, ""), "databases", "name"); got != "neondb shop" {
 		t.Errorf("databases = %q", got)
