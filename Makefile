@@ -45,8 +45,9 @@ test/race: setup ## every test, with the race detector
 	go test -race -parallel $(PARALLEL) -timeout 15m ./...
 
 .PHONY: test/chaos
-test/chaos: setup ## a hundred syncs killed, cut or stopped at random moments; rounds=500 seed=7
+test/chaos: setup ## a hundred syncs killed, cut or stopped at random moments, and a thousand events in the service's life; rounds=500 events=5000 seed=7
 	NEONTWIN_CHAOS_ROUNDS=$(or $(rounds),100) NEONTWIN_SEED=$(seed) go test -count=1 -timeout 120m -run='^TestChaos$$' -v ./internal/refresh
+	NEONTWIN_MODEL_EVENTS=$(or $(events),1000) NEONTWIN_SEED=$(seed) go test -count=1 -timeout 120m -run='^TestModel$$' -v ./cmd/server
 
 .PHONY: golden
 golden: setup ## rewrite the golden files; then read the diff

@@ -160,8 +160,15 @@ func connect(ctx context.Context, url string, most int32) (*pgxpool.Pool, error)
 	}
 	cfg.MaxConns = most
 	cfg.ConnConfig.RuntimeParams["application_name"] = "neontwin-control"
+	// A process that is stopped in the middle of a transaction, a machine that
+	// sleeps say, must not lock everybody else out for as long.
+	cfg.ConnConfig.RuntimeParams["idle_in_transaction_session_timeout"] = controlIdle
 	return pgxpool.NewWithConfig(ctx, cfg)
 }
+
+// controlIdle is how long a transaction on the control database may do nothing,
+// in milliseconds. None of ours waits for anything but the database.
+const controlIdle = "10000"
 
 // newLogger logs as text to a person and as JSON to a machine.
 func newLogger(cfg config.Config, w io.Writer) *slog.Logger {

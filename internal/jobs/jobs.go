@@ -72,7 +72,8 @@ type Config struct {
 	// ProgressEvery is how often numbers are reported within a phase; 30 s.
 	ProgressEvery time.Duration
 	// StaleAfter is how long a delivery or report may lie before the sweeper
-	// looks whether anybody still works on it; 2 min.
+	// looks whether anybody still works on it; two thirds of LeaseTTL, from 5 s
+	// up to 2 min. Everything may be done twice.
 	StaleAfter time.Duration
 	// RetryAfter is the wait before the second attempt of a run; 30 s. It
 	// doubles with every attempt.
@@ -89,7 +90,7 @@ func (c Config) withDefaults() Config {
 	c.SweepEvery = cmp.Or(c.SweepEvery, c.LeaseTTL/6)
 	c.PruneEvery = cmp.Or(c.PruneEvery, time.Hour)
 	c.ProgressEvery = cmp.Or(c.ProgressEvery, 30*time.Second)
-	c.StaleAfter = cmp.Or(c.StaleAfter, 2*time.Minute)
+	c.StaleAfter = cmp.Or(c.StaleAfter, min(2*time.Minute, max(5*time.Second, 2*c.LeaseTTL/3)))
 	c.RetryAfter = cmp.Or(c.RetryAfter, 30*time.Second)
 	if c.Now == nil {
 		c.Now = store.New(c.Pool).Now
