@@ -5,7 +5,7 @@ SHELL := /bin/sh
 # Passed on to the command: make sandbox ARGS=--once
 ARGS ?=
 # How many tests of a package run side by side: most of their time they wait.
-PARALLEL ?= 6
+PARALLEL ?= 4
 # How long each fuzz test runs.
 FUZZTIME ?= 20s
 
