@@ -167,7 +167,7 @@ func New(s *catalog.Schema, a *pgtools.Archive, target Target, o Options) (*Plan
 	}
 	rank := ranks(s.Tables)
 	slices.SortFunc(p.Steps, func(a, b Step) int {
-		return cmp.Or(cmp.Compare(rank[a.OID], rank[b.OID]), cmp.Compare(b.Bytes, a.Bytes), cmp.Compare(a.Table.SQL(), b.Table.SQL()))
+		return cmp.Or(cmp.Compare(rank[a.OID], rank[b.OID]), cmp.Compare(b.work(), a.work()), cmp.Compare(a.Table.SQL(), b.Table.SQL()))
 	})
 	for _, parent := range s.Parents {
 		p.Analyze = append(p.Analyze, parent.Name)
@@ -210,6 +210,21 @@ func newStep(t catalog.Table, s *catalog.Schema, partBytes int64) Step {
 	}
 	step.Parts[n-1].Limit = 0
 	return step
+}
+
+// work weighs a step by the time until its table is complete. Some kinds of
+// index are built by a single process, for longer than their table was copied:
+// begun last, one would be all that is left to wait for.
+func (s *Step) work() int64 {
+	n := s.Bytes
+	for _, index := range s.Indexes {
+		for _, kind := range []string{" USING gin ", " USING gist ", " USING spgist "} {
+			if strings.Contains(index.SQL, kind) {
+				n += 2 * s.Bytes
+			}
+		}
+	}
+	return n
 }
 
 // share is the part's share of the step's size, by estimate.

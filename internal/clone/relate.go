@@ -16,15 +16,16 @@ type relater struct {
 	left       []ForeignKey
 	incomplete map[uint32]bool
 	busy       map[uint32]bool
+	bytes      map[uint32]int64 // of the plan's tables
 	messages   atomic.Int64
 }
 
 // expect begins with all of a plan's foreign keys and none of its tables.
 func (q *relater) expect(p *Plan) {
 	q.left = slices.Clone(p.ForeignKeys)
-	q.incomplete, q.busy = make(map[uint32]bool), make(map[uint32]bool)
+	q.incomplete, q.busy, q.bytes = make(map[uint32]bool), make(map[uint32]bool), make(map[uint32]int64)
 	for _, s := range p.Steps {
-		q.incomplete[s.OID] = true
+		q.incomplete[s.OID], q.bytes[s.OID] = true, s.Bytes
 	}
 }
 
@@ -103,7 +104,7 @@ func (r *run) relateComplete(ctx context.Context, s *session) error {
 			return err
 		}
 		r.keys.added(keys)
-		for some := range slices.Chunk(order, max(1, min(50, len(order)/(4*max(1, r.env.Jobs))))) {
+		for _, some := range r.together(order) {
 			b := build{key: fmt.Sprintf("validate%d", r.keys.messages.Add(1))}
 			for _, table := range some {
 				for _, k := range tables[table] {
@@ -118,4 +119,21 @@ func (r *run) relateComplete(ctx context.Context, s *session) error {
 		}
 	}
 	return nil
+}
+
+// together groups tables into messages: large ones are read one by one, side by
+// side; of small ones each would cost a round trip.
+func (r *run) together(tables []uint32) (groups [][]uint32) {
+	var bytes int64
+	for _, table := range tables {
+		n := r.keys.bytes[table]
+		if last := len(groups) - 1; last >= 0 && bytes+n <= maxTogetherBytes && len(groups[last]) < maxTogether {
+			groups[last] = append(groups[last], table)
+			bytes += n
+			continue
+		}
+		groups = append(groups, []uint32{table})
+		bytes = n
+	}
+	return groups
 }

@@ -112,7 +112,7 @@ func (p *Plan) Run(ctx context.Context, env Env) ([]twin.TableReport, error) {
 	s := r.targets.take()
 	r.group()
 	// Over a slow link a session takes as long to open as a schema to apply.
-	r.opened = r.targets.warm(ctx, min(2*max(1, env.Jobs), len(r.units)))
+	r.opened = r.targets.warm(ctx, 2*min(max(1, env.Jobs), len(r.units)))
 	defer r.opened()
 	for _, step := range []func(context.Context, *session) error{r.schema, r.rows, r.relate, r.finish, r.settle} {
 		if err := step(ctx, s); err != nil {

@@ -40,6 +40,9 @@ func (t *target) inherit(ctx context.Context, conn *pgx.Conn, tools pgtools.Tool
 		h.objects = t.before.Mark.Heritage
 		return h, nil
 	}
+	if some, err := bequeaths(ctx, conn); err != nil || !some {
+		return h, err
+	}
 	old, err := tools.Dump(ctx, t.url, pgtools.DumpOptions{ACL: true, LockTimeout: 5 * time.Second, ExcludeSchemas: []string{markSchema}})
 	if err != nil {
 		return h, err
@@ -50,6 +53,58 @@ func (t *target) inherit(ctx context.Context, conn *pgx.Conn, tools pgtools.Tool
 	}
 	h.objects = inheritObjects(old, source, me)
 	return h, nil
+}
+
+// bequeaths reports whether anything in a database belongs to somebody else
+// than us, or has grants that it was not made with. Most Twins have nothing of
+// the kind, and a dump takes dozens of round trips to say so.
+func bequeaths(ctx context.Context, conn *pgx.Conn) (some bool, err error) {
+	// The ones that were there when the server was made have low OIDs.
+	const made = 16384
+	questions := []string{
+		"SELECT FROM pg_catalog.pg_default_acl",
+		fmt.Sprintf("SELECT FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid WHERE c.oid >= %d AND a.attacl IS NOT NULL AND "+notOurs("c.relnamespace"), made),
+		"SELECT FROM pg_catalog.pg_namespace WHERE nspname = 'public' AND nspowner NOT IN (SELECT oid FROM pg_catalog.pg_roles WHERE rolname IN (current_user, 'pg_database_owner') OR oid = 10)",
+	}
+	for _, c := range []struct{ table, prefix, ours string }{
+		{"pg_class", "rel", notOurs("relnamespace")},
+		{"pg_namespace", "nsp", notOurs("oid")},
+		{"pg_proc", "pro", ""},
+		{"pg_type", "typ", notOurs("typnamespace")},
+		{"pg_language", "lan", ""},
+		{"pg_largeobject_metadata", "lom", ""},
+		{"pg_foreign_data_wrapper", "fdw", ""},
+		{"pg_foreign_server", "srv", ""},
+	} {
+		first := made
+		if c.prefix == "lom" { // whoever makes one may choose its number
+			first = 0
+		}
+		q := fmt.Sprintf(`SELECT FROM pg_catalog.%[1]s o WHERE (oid >= %[3]d AND %[2]sowner <> me.oid OR %[2]sacl IS DISTINCT FROM
+			(SELECT initprivs FROM pg_catalog.pg_init_privs p WHERE p.classoid = 'pg_catalog.%[1]s'::regclass AND p.objoid = o.oid AND p.objsubid = 0))`, c.table, c.prefix, first)
+		if c.ours != "" {
+			q += " AND " + c.ours
+		}
+		questions = append(questions, q)
+	}
+	for _, column := range []string{
+		"pg_operator.oprowner", "pg_opclass.opcowner", "pg_opfamily.opfowner", "pg_collation.collowner", "pg_conversion.conowner",
+		"pg_ts_config.cfgowner", "pg_ts_dict.dictowner", "pg_statistic_ext.stxowner",
+	} {
+		table, owner, _ := strings.Cut(column, ".")
+		questions = append(questions, fmt.Sprintf("SELECT FROM pg_catalog.%s WHERE oid >= %d AND %s <> me.oid", table, made, owner))
+	}
+	err = conn.QueryRow(ctx, "SELECT EXISTS ("+strings.Join(questions, ") OR EXISTS (")+") FROM (SELECT oid FROM pg_catalog.pg_roles WHERE rolname = current_user) me").Scan(&some)
+	if err != nil {
+		return false, &targetError{"look for owners and grants", err}
+	}
+	return some, nil
+}
+
+// notOurs leaves out the schema of our mark, and the one that every database has
+// and no dump tells of.
+func notOurs(namespace string) string {
+	return namespace + " NOT IN (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname IN ('" + markSchema + "', 'information_schema'))"
 }
 
 // inheritObjects picks from the old generation's dump the owners, grants and

@@ -155,9 +155,9 @@ func (s *sync) inheritBeside(ctx context.Context) error {
 // the Twin for long is ended: the publishing would end it a moment later.
 func (s *sync) inherit(ctx context.Context) error {
 	// The target's own session may be in somebody else's hands.
-	conn, err := pgcopy.Connect(ctx, s.target.in(s.target.conn.Config().Database), s.app, 15*time.Second)
+	conn, err := pgcopy.Connect(ctx, s.target.url, s.app, 15*time.Second)
 	if err != nil {
-		return &targetError{"connect to the target", err}
+		return &targetError{"connect to the Twin's database", err}
 	}
 	defer closeConn(conn)
 	s.heritage, err = s.target.inherit(ctx, conn, s.tools, s.archive)
