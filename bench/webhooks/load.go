@@ -53,6 +53,10 @@ func median(all []measured) float64 {
 	return rates[len(rates)/2]
 }
 
+// warmUp is not counted: a new server opens its connections then, and whoever
+// comes first waits for the disk.
+const warmUp = time.Second
+
 // load does something over and over, by so many at once, for the time of one
 // measurement: as often as it goes, or at a rate.
 func (b *bench) load(ctx context.Context, name string, rate float64, do func(context.Context) error) (measured, error) {
@@ -60,13 +64,14 @@ func (b *bench) load(ctx context.Context, name string, rate float64, do func(con
 	m := measured{Asked: rate}
 	var next atomic.Int64
 	var workers sync.WaitGroup
-	began := time.Now()
+	start := time.Now()
+	began := start.Add(warmUp)
 	for range b.clients {
 		workers.Go(func() {
 			for ctx.Err() == nil {
 				due := time.Now()
 				if rate > 0 {
-					due = began.Add(time.Duration(float64(next.Add(1)-1) / rate * float64(time.Second)))
+					due = start.Add(time.Duration(float64(next.Add(1)-1) / rate * float64(time.Second)))
 					select {
 					case <-ctx.Done():
 					case <-time.After(time.Until(due)):
@@ -78,9 +83,10 @@ func (b *bench) load(ctx context.Context, name string, rate float64, do func(con
 				err := do(ctx)
 				took := time.Since(due)
 				mu.Lock()
-				if err != nil {
+				switch {
+				case err != nil:
 					m.Failed++
-				} else {
+				case due.After(began):
 					m.Done++
 					m.Times = append(m.Times, took)
 				}

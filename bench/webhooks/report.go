@@ -48,7 +48,7 @@ func (r results) markdown(o options) string {
 		row("deliveries", r.Ours[i])
 	}
 	row(fmt.Sprintf("deliveries, %.0f a second asked for", r.Half.Asked), r.Half)
-	p("\nA delivery is a signed push of %.1f kB over HTTP. Its signature is checked, it is read, and stored whole beside its job in one transaction; a bare insert sends nothing, reads nothing and stores some hundred bytes. Both have %d connections to the database and %d under way at once; each round takes %s. The server runs in the role `web`: nobody works on the jobs meanwhile. At half of the maximum a time counts from when the delivery was due.\n",
+	p("\nA delivery is a signed push of %.1f kB over HTTP. Its signature is checked, it is read, and stored whole beside its job in one transaction; a bare insert sends nothing, reads nothing and stores some hundred bytes. Both have %d connections to the database and %d under way at once; each round takes %s after a second that is not counted. The server runs in the role `web`: nobody works on the jobs meanwhile. At half of the maximum a time counts from when the delivery was due.\n",
 		float64(len(push(newGUID())))/1000, connections, o.clients, o.each)
 	p("%s, %s, %d processors, which sender, server and database share. The database waits for its disk at every commit.", time.Now().UTC().Format(time.DateOnly), machine(), runtime.NumCPU())
 	return b.String()
