@@ -2,9 +2,7 @@ package main
 
 import (
 	"context"
-	"io"
 	"log/slog"
-	"net/http"
 	"regexp"
 	"testing"
 	"time"
@@ -16,25 +14,6 @@ import (
 	"github.com/neontwin/neontwin/internal/store"
 	"github.com/neontwin/neontwin/internal/twin"
 )
-
-// read gives what is at an address.
-func (w *world) read(address string) string {
-	w.t.Helper()
-	req, err := http.NewRequestWithContext(w.t.Context(), http.MethodGet, address, nil)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	defer res.Body.Close()
-	text, err := io.ReadAll(res.Body)
-	if err != nil || res.StatusCode != http.StatusOK {
-		w.t.Fatalf("%s answers %s, %v:\n%s", address, res.Status, err, text)
-	}
-	return string(text)
-}
 
 // requireMetrics wants a line for each expression.
 func requireMetrics(t *testing.T, text string, lines ...string) {

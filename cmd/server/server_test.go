@@ -41,7 +41,7 @@ func TestMergedPullRequestBecomesAFreshTwin(t *testing.T) {
 	if !strings.HasPrefix(page, w.url+"/runs/") || status(page) != http.StatusOK {
 		t.Errorf("details at %s answer %d", page, status(page))
 	}
-	requireMetrics(t, w.read(w.admin+"/metrics"),
+	requireMetrics(t, w.body(w.admin+"/metrics"),
 		`neontwin_twin_age_seconds{repository="acme/shop",twin="[a-z]+"} [0-9.]+`, `neontwin_github_requests_left{installation="[1-9][0-9]*"} [1-9][0-9]*`,
 		`neontwin_github_requests_limit{installation="[1-9][0-9]*"} [1-9][0-9]*`, `neontwin_webhooks_total{event="push",outcome="stored"} [1-9]`,
 		`neontwin_sync_seconds_count{outcome="published"} 1`, `neontwin_waiting{what="reports"} [0-9]+`)
