@@ -167,3 +167,29 @@ func TestWhatIsToldOfAComebackIsOneRun(t *testing.T) {
 		t.Errorf("looked twice: run %d is another one", again)
 	}
 }
+
+// TestTheOlderOfOneSecondIsToldLate: two merges within a second, the older one
+// told last. What is told of the newer one then is still the fact that is known.
+func TestTheOlderOfOneSecondIsToldLate(t *testing.T) {
+	t.Parallel()
+	_, pool := database(t)
+	i := inserter(t, pool)
+	newer, older := request(2), request(1)
+	newer.At, older.At = day, day
+	run := enqueue(t, i, newer)
+	settleAll(t, i, "staging", "")
+	late, err := i.enqueueKnowing(t.Context(), older, history{newer.SHA: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := getRun(t, pool, late); r.State != twin.Superseded || r.SupersededBy != run {
+		t.Fatalf("the older commit's run is %s by %d, want superseded by %d", r.State, r.SupersededBy, run)
+	}
+	for _, after := range []time.Duration{0, time.Second, 2 * time.Second} {
+		p := push(2)
+		p.At, p.Before = day.Add(after), older.SHA
+		if again := enqueue(t, i, p); again != run {
+			t.Errorf("told by a push %v later, the commit is synced by run %d, want %d", after, again, run)
+		}
+	}
+}

@@ -171,11 +171,14 @@ type Rival struct {
 }
 
 // NewestOf gives the run of a Twin for the newest commit of a branch. Runs that
-// were refused or cancelled are left out.
+// were refused or cancelled are left out, and so are those that a newer commit
+// of the branch superseded: their time need not be the earlier one.
 func (s Store) NewestOf(ctx context.Context, twinID int64, ref string) (r Rival, found bool, err error) {
 	found, err = s.maybe(ctx, "find newest run of branch", `
-		SELECT id, sha, at, forced_from, indirect FROM sync_run
-		WHERE twin_id = $1 AND ref = $2 AND `+counts+` ORDER BY at DESC, id DESC LIMIT 1`,
+		SELECT id, sha, at, forced_from, indirect FROM sync_run r
+		WHERE twin_id = $1 AND ref = $2 AND `+counts+`
+			AND NOT (state = 'superseded' AND EXISTS (SELECT FROM (SELECT * FROM sync_run WHERE id = r.superseded_by AND ref = r.ref) w WHERE `+counts+`))
+		ORDER BY at DESC, id DESC LIMIT 1`,
 		[]any{twinID, ref}, &r.Run, &r.SHA, &r.At, &r.ForcedFrom, &r.Indirect)
 	return r, found, err
 }
