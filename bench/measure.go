@@ -119,6 +119,9 @@ func (b *bench) measure(ctx context.Context, database string, c contender, far b
 	if err := b.clean(ctx); err != nil {
 		return sample{}, fmt.Errorf("clean the target: %w", err)
 	}
+	if err := b.warm(ctx, database); err != nil {
+		return sample{}, fmt.Errorf("read the source: %w", err)
+	}
 	to := b.target.URL(twinDatabase)
 	if far {
 		var err error
