@@ -18,7 +18,11 @@ type Report struct {
 	SnapshotLSN string    `json:"snapshot_lsn"`
 	PublishedAt time.Time `json:"published_at"`
 
-	Tables  []TableReport `json:"tables"`
+	Tables []TableReport `json:"tables"`
+	// Selections say which rows a partial Twin keeps of each table, and why;
+	// nil for one that keeps all.
+	Selections []Selection `json:"selections,omitempty"`
+
 	Phases  []PhaseReport `json:"phases"`
 	Hazards []Hazard      `json:"hazards"`
 	// Verified lists in words what was compared before publishing.

@@ -10,6 +10,8 @@ type Spec struct {
 	Target string   `json:"target"`
 	On     Triggers `json:"on"`
 	Mode   Mode     `json:"mode"`
+	// Subset says which rows are kept; nil keeps all that Mode does.
+	Subset *Subset `json:"subset,omitempty"`
 	// OnNewer says what a newer commit does to a run that is under way; empty
 	// means OnNewerFinish.
 	OnNewer OnNewer `json:"on_newer,omitempty"`
