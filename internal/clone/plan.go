@@ -45,7 +45,10 @@ type Plan struct {
 	Sequences []catalog.Sequence
 	// LargeObjects is how many are copied.
 	LargeObjects int64
-	Hazards      []twin.Hazard
+	// Selections say which rows are kept of each table, and why; nil for a plan
+	// that keeps all.
+	Selections []twin.Selection
+	Hazards    []twin.Hazard
 }
 
 // Statement is one definition and what it makes, for progress and errors.

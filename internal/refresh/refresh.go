@@ -29,7 +29,9 @@ import (
 type Job struct {
 	Source, Target string
 	Mode           twin.Mode
-	Publish        twin.Strategy
+	// Subset says which rows are kept; nil keeps all that Mode does.
+	Subset  *twin.Subset
+	Publish twin.Strategy
 	// Adopt allows a target that holds tables but not our mark.
 	Adopt bool
 	// Jobs is how many tables are copied at once; 0 chooses. MaxRate bounds the
