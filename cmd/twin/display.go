@@ -81,6 +81,8 @@ func detail(p twin.Progress) string {
 		return s
 	case twin.Index:
 		return fmt.Sprintf("  %d of %d indexes and keys", p.IndexesDone, p.IndexesTotal)
+	case twin.Select:
+		return fmt.Sprintf("  %s found", twin.HumanPlural(p.RowsDone, "row"))
 	case twin.Preflight, twin.Prepare, twin.Schema, twin.Relate, twin.Finish, twin.Verify, twin.Publish:
 	}
 	return ""

@@ -55,8 +55,9 @@ func (w *writer) atWork() string {
 
 func (w *writer) running() {
 	p := w.run.At()
-	if step := slices.Index(twin.Phases(), p.Phase); step >= 0 {
-		w.f("**Step %d of %d: %s**\n\n", step+1, len(twin.Phases()), p.Phase.Doing())
+	phases := w.run.Spec.Phases()
+	if step := slices.Index(phases, p.Phase); step >= 0 {
+		w.f("**Step %d of %d: %s**\n\n", step+1, len(phases), p.Phase.Doing())
 	} else {
 		w.f("**%s**\n\n", p.Phase.Doing())
 	}

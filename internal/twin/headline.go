@@ -141,6 +141,8 @@ func (r Run) nextAttempt() string {
 // "Copying 31 of 42 tables, 780 MB of 1.2 GB".
 func (p Progress) Doing() string {
 	switch {
+	case p.Phase == Select && p.RowsDone > 0:
+		return fmt.Sprintf("%s, %s found so far", p.Phase.Doing(), HumanPlural(p.RowsDone, "row"))
 	case p.Phase == Load && p.TablesTotal > 0:
 		s := fmt.Sprintf("Copying %d of %s", p.TablesDone, HumanPlural(int64(p.TablesTotal), "table"))
 		if p.BytesDone > 0 {

@@ -18,6 +18,8 @@ func TestHeadline(t *testing.T) {
 		"Copying 1 of 2 tables, 50.0 MB of 100 MB, 35 % overall": {State: Running, Progress: Progress{
 			Phase: Load, TablesDone: 1, TablesTotal: 2, BytesDone: 50_000_000, BytesTotal: 100_000_000,
 		}},
+		"Choosing rows, 2 % overall":                           {State: Running, Phase: Select},
+		"Choosing rows, 54,210 rows found so far, 2 % overall": {State: Running, Progress: Progress{Phase: Select, RowsDone: 54210}},
 		"Building 1 of 4 indexes and keys, 70 % overall": {State: Running, Progress: Progress{
 			Phase: Index, IndexesDone: 1, IndexesTotal: 4,
 		}},

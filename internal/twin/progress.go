@@ -7,7 +7,7 @@ type Progress struct {
 	Phase        Phase `json:"phase"`
 	TablesDone   int   `json:"tables_done"`
 	TablesTotal  int   `json:"tables_total"`
-	RowsDone     int64 `json:"rows_done"`
+	RowsDone     int64 `json:"rows_done"`   // in Select: that were found so far
 	RowsTotal    int64 `json:"rows_total"`  // the planner's estimate, not a count
 	BytesDone    int64 `json:"bytes_done"`  // as they went over the wire
 	BytesTotal   int64 `json:"bytes_total"` // an estimate, from the tables' size on the source
@@ -28,8 +28,10 @@ func (p Progress) Percent() int {
 	switch p.Phase {
 	case Preflight:
 		return 1
-	case Prepare:
+	case Select:
 		return 2
+	case Prepare:
+		return 3
 	case Schema:
 		return 4
 	case Load:

@@ -1,6 +1,9 @@
 package twin
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Spec is what a repository's file says of one Twin. It names its source and
 // target by the operator's names; it never holds a host or a secret.
@@ -15,6 +18,13 @@ type Spec struct {
 	// OnNewer says what a newer commit does to a run that is under way; empty
 	// means OnNewerFinish.
 	OnNewer OnNewer `json:"on_newer,omitempty"`
+}
+
+// Phases lists the phases that a run of s passes, in their order.
+func (s Spec) Phases() []Phase {
+	return slices.DeleteFunc(Phases(), func(p Phase) bool {
+		return p == Select && s.Subset == nil && s.Mode != SchemaOnly
+	})
 }
 
 // OnNewer says what a newer commit does to a run that is under way.

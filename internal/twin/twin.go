@@ -69,6 +69,7 @@ type Phase string
 // The phases of a sync.
 const (
 	Preflight Phase = "preflight" // look at both sides, refuse what can't work
+	Select    Phase = "select"    // choose the rows that a partial Twin keeps
 	Prepare   Phase = "prepare"   // make the database that will be loaded
 	Schema    Phase = "schema"    // types, tables, functions: everything before rows
 	Load      Phase = "load"      // rows
@@ -79,9 +80,10 @@ const (
 	Publish   Phase = "publish"   // the Twin becomes the new generation
 )
 
-// Phases lists the phases in the order in which a run passes them.
+// Phases lists all phases, in the order in which a run passes them. Spec.Phases
+// leaves out those that the runs of one Twin have no use for.
 func Phases() []Phase {
-	return []Phase{Preflight, Prepare, Schema, Load, Index, Relate, Finish, Verify, Publish}
+	return []Phase{Preflight, Select, Prepare, Schema, Load, Index, Relate, Finish, Verify, Publish}
 }
 
 // Trigger says why a run exists.

@@ -108,6 +108,8 @@ func (p Phase) Doing() string {
 	switch p {
 	case Preflight:
 		return "Checking source and target"
+	case Select:
+		return "Choosing rows"
 	case Prepare:
 		return "Preparing the new database"
 	case Schema:

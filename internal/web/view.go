@@ -260,11 +260,12 @@ func (v *view) phases(run twin.Run, now time.Time) {
 	case twin.Queued, twin.Superseded, twin.Succeeded:
 		return
 	}
-	here := slices.Index(twin.Phases(), at.Phase)
+	phases := run.Spec.Phases()
+	here := slices.Index(phases, at.Phase)
 	if here < 0 {
 		return
 	}
-	for i, p := range twin.Phases() {
+	for i, p := range phases {
 		row := phaseRow{Name: p.Doing(), Class: "next"}
 		if i < here {
 			row.Class = "done"

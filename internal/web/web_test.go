@@ -94,7 +94,7 @@ func report() *twin.Report {
 		Verified: []string{"row counts of all 7 tables equal the snapshot's", "every constraint is valid", "the schema equals the source's"},
 		Hazards:  []twin.Hazard{{ID: "no_primary_key", Object: "public.audit_log", Message: "the table has no key: its rows can't be told apart"}, {ID: "large_objects", Message: "2 of 9 can't be read", Accepted: true}},
 	}
-	for i, p := range twin.Phases() {
+	for i, p := range (twin.Spec{}).Phases() {
 		r.Phases = append(r.Phases, twin.PhaseReport{Phase: p, Seconds: []float64{0.4, 1.2, 3.1, 121, 40, 12.2, 6, 7.9, 0.5}[i]})
 	}
 	for i, name := range []string{"countries", "customers", "orders", "order_items", "products", "\"Legacy Notes\"", "audit_log"} {
