@@ -12,6 +12,8 @@ type contender struct {
 	name string
 	// missing says why it can't run here; empty where it can.
 	missing string
+	// keeps are the rows of each table that its copy must have; nil is all.
+	keeps map[string]int64
 	// pipelines are its commands for one copy.
 	pipelines func(from, to endpoint, staging string) []pipeline
 }
@@ -89,9 +91,9 @@ func (b *bench) contenders() []contender {
 }
 
 // ours is a whole sync as the command line does it: it verifies and publishes.
-func (b *bench) ours() contender {
+func (b *bench) ours(more ...string) contender {
 	return contender{name: oursName, pipelines: func(from, to endpoint, _ string) []pipeline {
-		args := []string{"sync", "--json"}
+		args := append([]string{"sync", "--json"}, more...)
 		if b.jobs > 0 {
 			args = append(args, "--jobs", strconv.Itoa(b.jobs))
 		}

@@ -35,7 +35,11 @@ func TestMeasurement(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, c := range b.contenders() {
+	parts, err := b.partials(t.Context(), database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range append(b.contenders(), parts...) {
 		if c.missing != "" {
 			continue
 		}
@@ -46,7 +50,7 @@ func TestMeasurement(t *testing.T) {
 		if s.Failed != "" || s.Wall <= 0 || s.CPU <= 0 || s.Target <= 0 {
 			t.Errorf("%s: %+v", c.name, s)
 		}
-		if (s.Report != nil) != (c.name == oursName) {
+		if (s.Report != nil) != (c.name == oursName || c.name == partialName) {
 			t.Errorf("%s: report %v", c.name, s.Report)
 		}
 	}
@@ -63,7 +67,7 @@ func TestMeasurement(t *testing.T) {
 	if err := execute(t.Context(), b.target.URL(twinDatabase), "DELETE FROM comments WHERE id = (SELECT min(id) FROM comments)"); err != nil {
 		t.Fatal(err)
 	}
-	if err := b.judge(t.Context(), database); err == nil || !strings.Contains(err.Error(), "comments") {
+	if err := b.judge(t.Context(), b.counted[database]); err == nil || !strings.Contains(err.Error(), "comments") {
 		t.Errorf("the judge of a copy that lacks a row says %v", err)
 	}
 }

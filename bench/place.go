@@ -268,9 +268,8 @@ func count(ctx context.Context, url string) (contents, error) {
 	return c, err
 }
 
-// judge compares the copy with its source, for every contender alike.
-func (b *bench) judge(ctx context.Context, database string) error {
-	want := b.counted[database]
+// judge compares the copy with what it must have, for every contender alike.
+func (b *bench) judge(ctx context.Context, want contents) error {
 	got, err := count(ctx, b.target.URL(twinDatabase))
 	if err != nil {
 		return fmt.Errorf("count the copy: %w", err)

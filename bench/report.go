@@ -88,6 +88,7 @@ func (r *results) markdown() string {
 	fmt.Fprintf(&w, "\n## The database on loopback\n\nMedians of %s.\n\n", twin.HumanPlural(int64(m.Runs), "run"))
 	table(&w, comparison(r.Near))
 	r.ours(&w)
+	r.partial(&w)
 	fmt.Fprintf(&w, "\n## With %s to the target\n\nMedians of %s. The source stays near.\n\n", r.trip(), twin.HumanPlural(int64(m.FarRuns), "run"))
 	table(&w, comparison(r.Far))
 	r.small(&w)
@@ -99,7 +100,7 @@ func (r *results) markdown() string {
 // comparison is a row for each contender.
 func comparison(all []series) [][]string {
 	rows := [][]string{{"", "Wall", "From - to", "Ours / it", "CPU of the client", "CPU of the servers", "Memory", "On disk"}}
-	ours := find(all, oursName).wall()
+	ours := all[0].wall()
 	for _, s := range all {
 		good := s.good()
 		if len(good) == 0 {
@@ -153,6 +154,29 @@ func (r *results) ours(w *strings.Builder) {
 		rows = append(rows, []string{"`" + t.Table + "`", fmt.Sprint(t.Rows), twin.HumanBytes(t.Bytes), seconds(t.Seconds)})
 	}
 	table(w, rows)
+}
+
+// partial is the page's part on copies of a part.
+func (r *results) partial(w *strings.Builder) {
+	ours := find(r.Partial, partialName)
+	if len(ours.good()) == 0 {
+		return
+	}
+	report := ours.good()[0].Report
+	fmt.Fprintf(w, "\n## A part of the database\n\nThe orders of the last months with all that they need: %s rows of %d tables. Ours is told the orders alone and finds the rest; by hand a person has written a query for each table, with a recursive one for the circle of users and tenants. Medians of %s.\n\n",
+		twin.HumanCount(report.Rows()), kept(report), twin.HumanPlural(int64(r.Machine.Runs), "run"))
+	table(w, comparison(r.Partial))
+	fmt.Fprintf(w, "\nOurs chose the rows in %s. Greenmask, which can subset too, was not measured.\n", seconds(ours.phase(twin.Select)))
+}
+
+// kept counts the tables of which something was kept.
+func kept(r *twin.Report) (n int) {
+	for _, t := range r.Tables {
+		if t.Rows > 0 {
+			n++
+		}
+	}
+	return n
 }
 
 // small is the page's part on what is all round trips.
@@ -219,7 +243,7 @@ func (r *results) remarks(w *strings.Builder) {
 	for _, part := range []struct {
 		where string
 		all   []series
-	}{{"on loopback", r.Near}, {"over the relay", r.Far}, {"with 1,000 objects", r.Objects}, {"with small tables", r.Small}} {
+	}{{"on loopback", r.Near}, {"over the relay", r.Far}, {"with 1,000 objects", r.Objects}, {"with small tables", r.Small}, {"with a part", r.Partial}} {
 		for _, s := range part.all {
 			if s.Missing != "" {
 				fmt.Fprintf(w, "- %s was left out %s: %s.\n", s.Name, part.where, s.Missing)
@@ -236,7 +260,7 @@ func (r *results) remarks(w *strings.Builder) {
 // loads are the least and the most load before a run.
 func (r *results) loads() (low, high float64) {
 	var all []float64
-	for _, s := range slices.Concat(r.Near, r.Far, r.Objects, r.Small) {
+	for _, s := range slices.Concat(r.Near, r.Far, r.Objects, r.Small, r.Partial) {
 		for _, one := range s.Samples {
 			all = append(all, one.Load)
 		}
