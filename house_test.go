@@ -34,6 +34,7 @@ var layers = map[string][]string{
 	// L1: one thing done with them.
 	"internal/spec":   {"internal/twin"},
 	"internal/pgcopy": {"internal/twin", "internal/catalog"},
+	"internal/subset": {"internal/twin", "internal/catalog"},
 	"internal/checks": {"internal/twin", "internal/github"},
 	"internal/store":  {"internal/twin"},
 
@@ -86,6 +87,7 @@ var owners = []struct {
 	{"github.com/google/go-github/", []string{"internal/github"}, false},
 	{"github.com/bradleyfalzon/ghinstallation/", []string{"internal/github"}, false},
 	{"github.com/pressly/goose/", []string{"internal/jobs", "migrations"}, true},
+	{"github.com/RoaringBitmap/roaring/", []string{"internal/subset"}, true},
 	{"github.com/goccy/go-yaml", []string{"internal/config", "internal/spec"}, true},
 	{"github.com/alecthomas/kong", []string{"cmd/server", "cmd/twin", "cmd/sandbox"}, false},
 	{"github.com/getkin/kin-openapi/", nil, true},

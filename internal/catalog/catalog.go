@@ -24,7 +24,7 @@ type Schema struct {
 	// extension marks as configuration.
 	Tables []Table
 	// Parents are partitioned tables: they hold no rows of their own.
-	Parents []Relation
+	Parents []Table
 	// Foreign are foreign tables: their rows are elsewhere.
 	Foreign []Relation
 	// ForeignKeys are those that were declared; the copies that partitions
@@ -48,8 +48,9 @@ type Schema struct {
 	// from don't, as ALTER TABLE wants them before DROP NOT NULL. A dump can't
 	// say it, and from 18 on there is no such thing.
 	Nullable []string
-	// Bytes is what the database takes on disk.
-	Bytes int64
+	// Bytes is what the database takes on disk, BlockSize what a page does.
+	Bytes     int64
+	BlockSize int
 	// Types are all types of the tables' columns, and the types those are
 	// made of, by OID.
 	Types map[uint32]Type
@@ -80,6 +81,9 @@ type Table struct {
 	// an inheritance child Parent is its first parent's.
 	Partition bool
 	Parent    uint32
+	// Inherits are all tables it inherits from directly, of which Parent is the
+	// first.
+	Inherits []uint32
 	// HasChildren is set if other tables inherit from it: only ONLY reads it alone.
 	HasChildren bool
 	// Reordered is set for an inheritance child whose columns a restored copy
@@ -100,6 +104,12 @@ type Table struct {
 	// Rows is the planner's estimate, -1 if the table was never analyzed.
 	Rows          float64
 	HasPrimaryKey bool
+	// Key are the columns that tell its rows apart: those of the primary key,
+	// else of a unique index over columns that are not null, else none.
+	Key []string
+	// Indexes are the columns that rows can be found by, in order, up to the
+	// first expression: one list for each valid index over all rows.
+	Indexes [][]string
 }
 
 // Column is a column of a table. Dropped ones are left out.
@@ -116,6 +126,8 @@ type Column struct {
 	Identity string
 	// Default is the default or generation expression.
 	Default string
+	// Collation is the column's, as SQL writes it; empty where its type has none.
+	Collation string
 }
 
 // TypeKind is a type's typtype, with arrays told apart.
@@ -145,6 +157,9 @@ type Type struct {
 	Extension string
 	// HasSend is set if the type has binary output and input.
 	HasSend bool
+	// Equal is the operator that its default order compares with, as SQL writes
+	// it; empty where it has no order of its own.
+	Equal string
 }
 
 // ForeignKey is a declared foreign key.

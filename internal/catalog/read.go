@@ -18,7 +18,7 @@ func Read(ctx context.Context, q Querier) (*Schema, error) {
 	}
 	r := &reader{q: q, major: version / 10000, s: &Schema{Types: map[uint32]Type{}}}
 	for _, step := range []func(context.Context) error{
-		r.database, r.relations, r.columns, r.types, r.foreignKeys, r.sequences, r.matViews, r.extensions, r.beside,
+		r.database, r.relations, r.columns, r.indexes, r.types, r.foreignKeys, r.sequences, r.matViews, r.extensions, r.beside,
 	} {
 		if err := step(ctx); err != nil {
 			return nil, fmt.Errorf("read catalog: %w", err)
@@ -45,7 +45,7 @@ func (r *reader) database(ctx context.Context) error {
 	s := r.s
 	_, err := collect(ctx, r.q, "database", r.major, func(rows pgx.Rows, _ *struct{}) error {
 		d := &s.Database
-		return rows.Scan(&s.ServerVersion, &d.Name, &d.Encoding, &d.Collate, &d.CType, &d.Provider, &d.Locale, &s.LargeObjects, &s.LargeObjectsUnreadable, &s.Bytes)
+		return rows.Scan(&s.ServerVersion, &d.Name, &d.Encoding, &d.Collate, &d.CType, &d.Provider, &d.Locale, &s.LargeObjects, &s.LargeObjectsUnreadable, &s.Bytes, &s.BlockSize)
 	})
 	return err
 }
@@ -61,14 +61,14 @@ func (r *reader) relations(ctx context.Context) error {
 	found, err := collect(ctx, r.q, "relations", r.major, func(rows pgx.Rows, t *relation) error {
 		return rows.Scan(&t.OID, &t.Schema, &t.Name.Name, &t.kind, &t.Readable, &t.Unlogged, &t.Partition, &t.Parent,
 			&t.HasChildren, &t.RowSecurity, &t.ForceRowSecurity, &t.Filtered, &t.Extension, &t.Condition,
-			&t.Pages, &t.Bytes, &t.Rows, &t.HasPrimaryKey, &t.populated, &t.Reordered, &t.Refers)
+			&t.Pages, &t.Bytes, &t.Rows, &t.HasPrimaryKey, &t.populated, &t.Reordered, &t.Refers, &t.Inherits)
 	})
 	for _, t := range found {
 		switch t.kind {
 		case "r":
 			r.s.Tables = append(r.s.Tables, t.Table)
 		case "p":
-			r.s.Parents = append(r.s.Parents, t.Relation)
+			r.s.Parents = append(r.s.Parents, t.Table)
 		case "f":
 			r.s.Foreign = append(r.s.Foreign, t.Relation)
 		case "m":
@@ -84,18 +84,52 @@ func (r *reader) columns(ctx context.Context) error {
 		Column
 	}
 	found, err := collect(ctx, r.q, "columns", r.major, func(rows pgx.Rows, c *column) error {
-		return rows.Scan(&c.table, &c.Num, &c.Name, &c.Type, &c.TypeOID, &c.NotNull, &c.Generated, &c.Identity, &c.Default)
+		return rows.Scan(&c.table, &c.Num, &c.Name, &c.Type, &c.TypeOID, &c.NotNull, &c.Generated, &c.Identity, &c.Default, &c.Collation)
 	})
 	if err != nil {
 		return err
 	}
-	at := make(map[uint32]int, len(r.s.Tables))
-	for i, t := range r.s.Tables {
-		at[t.OID] = i
-	}
+	tables := r.tables()
 	for _, c := range found {
-		if i, ok := at[c.table]; ok { // else an extension's own
-			r.s.Tables[i].Columns = append(r.s.Tables[i].Columns, c.Column)
+		if t, ok := tables[c.table]; ok { // else an extension's own
+			t.Columns = append(t.Columns, c.Column)
+		}
+	}
+	return nil
+}
+
+// tables are those with rows and those with partitions, by OID.
+func (r *reader) tables() map[uint32]*Table {
+	out := make(map[uint32]*Table, len(r.s.Tables)+len(r.s.Parents))
+	for i := range r.s.Tables {
+		out[r.s.Tables[i].OID] = &r.s.Tables[i]
+	}
+	for i := range r.s.Parents {
+		out[r.s.Parents[i].OID] = &r.s.Parents[i]
+	}
+	return out
+}
+
+// indexes finds the key of each table and what its rows can be found by.
+func (r *reader) indexes(ctx context.Context) error {
+	type index struct {
+		table   uint32
+		key     bool
+		columns []string
+	}
+	found, err := collect(ctx, r.q, "indexes", r.major, func(rows pgx.Rows, x *index) error { return rows.Scan(&x.table, &x.key, &x.columns) })
+	if err != nil {
+		return err
+	}
+	tables := r.tables()
+	for _, x := range found {
+		t, ok := tables[x.table]
+		if !ok || len(x.columns) == 0 {
+			continue
+		}
+		t.Indexes = append(t.Indexes, x.columns)
+		if x.key && t.Key == nil { // the primary key comes first
+			t.Key = x.columns
 		}
 	}
 	return nil
@@ -103,7 +137,7 @@ func (r *reader) columns(ctx context.Context) error {
 
 func (r *reader) types(ctx context.Context) error {
 	found, err := collect(ctx, r.q, "types", r.major, func(rows pgx.Rows, t *Type) error {
-		return rows.Scan(&t.OID, &t.Schema, &t.Name.Name, &t.Kind, &t.Of, &t.Extension, &t.HasSend)
+		return rows.Scan(&t.OID, &t.Schema, &t.Name.Name, &t.Kind, &t.Of, &t.Extension, &t.HasSend, &t.Equal)
 	})
 	for _, t := range found {
 		r.s.Types[t.OID] = t

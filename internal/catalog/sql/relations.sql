@@ -19,7 +19,8 @@ SELECT c.oid, n.nspname, c.relname, c.relkind::text,
         WHERE i.inhrelid = c.oid ORDER BY i.inhseqno LIMIT 1
       ) p ON true
       WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY p.inhseqno NULLS LAST, p.attnum, a.attnum),
-  CASE WHEN x.rel IS NOT NULL THEN ARRAY (SELECT k.confrelid FROM pg_constraint k WHERE k.conrelid = c.oid AND k.contype = 'f' AND k.confrelid <> c.oid) ELSE '{}' END
+  CASE WHEN x.rel IS NOT NULL THEN ARRAY (SELECT k.confrelid FROM pg_constraint k WHERE k.conrelid = c.oid AND k.contype = 'f' AND k.confrelid <> c.oid) ELSE '{}' END,
+  ARRAY (SELECT i.inhparent FROM pg_inherits i WHERE i.inhrelid = c.oid ORDER BY i.inhseqno)
 FROM pg_class c
 JOIN pg_namespace n ON n.oid = c.relnamespace
 LEFT JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.objsubid = 0 AND d.deptype = 'e'

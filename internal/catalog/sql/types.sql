@@ -24,7 +24,14 @@ WITH RECURSIVE parts (oid, n, part) AS (
 SELECT t.oid, n.nspname, t.typname,
   CASE WHEN t.typelem <> 0 AND t.typlen = -1 THEN 'a' ELSE t.typtype::text END,
   ARRAY (SELECT p.part FROM parts p WHERE p.oid = t.oid ORDER BY p.n),
-  coalesce(e.extname, ''), t.typsend <> 0 AND t.typreceive <> 0
+  coalesce(e.extname, ''), t.typsend <> 0 AND t.typreceive <> 0,
+  coalesce((SELECT format('OPERATOR(%I.%s)', o_n.nspname, o.oprname)
+    FROM pg_opclass x
+    JOIN pg_am m ON m.oid = x.opcmethod AND m.amname = 'btree'
+    JOIN pg_amop s ON s.amopfamily = x.opcfamily AND s.amoplefttype = x.opcintype AND s.amoprighttype = x.opcintype AND s.amopstrategy = 3
+    JOIN pg_operator o ON o.oid = s.amopopr
+    JOIN pg_namespace o_n ON o_n.oid = o.oprnamespace
+    WHERE x.opcintype = t.oid AND x.opcdefault), '')
 FROM used u
 JOIN pg_type t ON t.oid = u.oid
 JOIN pg_namespace n ON n.oid = t.typnamespace
