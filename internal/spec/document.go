@@ -90,6 +90,7 @@ func (p *parser) twins(e entry) []twin.Spec {
 func (p *parser) twin(e entry) (s twin.Spec, target *token.Token) {
 	s.Name = e.key
 	var seen []string
+	var rows entry
 	for _, f := range p.mapping(e, `{source: prod, target: shop-twin, on: {...}, mode: full}`) {
 		seen = append(seen, f.key)
 		switch f.key {
@@ -104,12 +105,14 @@ func (p *parser) twin(e entry) (s twin.Spec, target *token.Token) {
 			s.Mode = p.mode(f)
 		case "on_newer":
 			s.OnNewer = p.onNewer(f)
-		case "subset", "mask":
-			p.unsupported(f, "without it the Twin holds every row and value as it is")
+		case "subset":
+			rows, s.Subset = f, p.subset(f)
+		case "mask":
+			p.unsupported(f, "without it the Twin holds every value as it is")
 		case "branches":
 			p.unsupported(f, "leave it out")
 		default:
-			p.unknown(f, "source", "target", "on", "mode", "on_newer")
+			p.unknown(f, "source", "target", "on", "mode", "subset", "on_newer")
 		}
 	}
 	if e.value != nil {
@@ -127,6 +130,7 @@ func (p *parser) twin(e entry) (s twin.Spec, target *token.Token) {
 			p.fail(e.at, "the Twin %s has no %s; write %s", quoted(e.key), need[0], need[1])
 		}
 	}
+	p.fits(e.at, s, rows)
 	return s, target
 }
 
@@ -155,13 +159,13 @@ func (p *parser) mode(e entry) twin.Mode {
 		return ""
 	}
 	switch m := twin.Mode(v); m {
-	case twin.Full:
+	case twin.Full, twin.Partial, twin.SchemaOnly:
 		return m
-	case twin.Partial, twin.Anonymized, twin.Synthetic, twin.SchemaOnly:
+	case twin.Anonymized, twin.Synthetic:
 		p.fail(e.value.GetToken(), "this version of neontwin can't carry out mode: %s yet; "+
-			"only mode: full works, which copies every value as it is", m)
+			"it does full, partial and schema_only, which copy every value that they keep as it is", m)
 	default:
-		p.fail(e.value.GetToken(), "%s is no mode; write mode: full", quoted(v))
+		p.fail(e.value.GetToken(), "%s is no mode; write mode: full, partial or schema_only", quoted(v))
 	}
 	return ""
 }

@@ -169,11 +169,40 @@ func FuzzParse(f *testing.F) {
 		}
 		targets := map[string]bool{}
 		for _, s := range file.Twins {
-			if s.Name == "" || s.Source == "" || s.Target == "" || s.Mode != "full" ||
-				s.On == (twin.Triggers{}) || targets[s.Target] {
+			if s.Name == "" || s.Source == "" || s.Target == "" || s.On == (twin.Triggers{}) || targets[s.Target] || !fit(s) {
 				t.Fatalf("accepted %+v", s)
 			}
 			targets[s.Target] = true
 		}
 	})
+}
+
+// fit reports whether a Twin's mode and subset mean one thing.
+func fit(s twin.Spec) bool {
+	rows := s.Subset
+	switch s.Mode {
+	case twin.Full:
+		return rows == nil
+	case twin.SchemaOnly:
+		return rows == nil || len(rows.Whole) > 0 && len(rows.Roots)+len(rows.References)+len(rows.Empty) == 0 && rows.MaxRows == 0
+	case twin.Partial:
+		if rows == nil || len(rows.Roots) == 0 || rows.MaxRows < 0 {
+			return false
+		}
+		for _, r := range rows.Roots {
+			if !strings.Contains(r.Table, ".") || r.Limit < 0 || r.Percent < 0 || r.Percent > 100 || r.OrderBy != "" && r.Limit == 0 {
+				return false
+			}
+		}
+		for _, r := range rows.References {
+			if !strings.Contains(r.Table, ".") || len(r.Columns) == 0 || (r.To == "") != (len(r.ToColumns) == 0) ||
+				r.To == "" && r.When != "" || r.Follow != nil && !*r.Follow && (r.Limit > 0 || r.Where != "") {
+				return false
+			}
+		}
+		return true
+	case twin.Anonymized, twin.Synthetic:
+		return false
+	}
+	return false
 }
