@@ -129,7 +129,7 @@ func writeSpacing(api string) time.Duration {
 func policy(cfg config.Config) webhook.Policy {
 	p := webhook.Policy{Sources: make(map[string]webhook.Access), Targets: make(map[string]webhook.Access)}
 	for name, source := range cfg.Sources {
-		p.Sources[name] = webhook.Access{Repositories: source.Repositories, MustMask: source.MustMask}
+		p.Sources[name] = webhook.Access{Repositories: source.Repositories, MustMask: source.MustMask, AllowSQL: source.AllowSQL}
 	}
 	for name, target := range cfg.Targets {
 		p.Targets[name] = webhook.Access{Repositories: target.Repositories}

@@ -95,6 +95,9 @@ type Source struct {
 	Repositories []string
 	// MustMask demands that no personal value leaves it as it is.
 	MustMask bool
+	// AllowSQL lets the files of repositories bring SQL that is run on it, such
+	// as the conditions of a subset. Unset it is true, unless MustMask is.
+	AllowSQL bool
 	// MaxRate bounds the bytes a second that a run reads from it; 0 is no bound.
 	MaxRate int64
 }

@@ -104,12 +104,17 @@ func (f *file) syntax(err error) {
 
 func (f *file) source(n ast.Node, path string) Source {
 	var s Source
+	var sql bool
 	f.mapping(n, path, map[string]field{
 		"url":          func(n ast.Node, path string) { s.URL = f.url(n, path) },
 		"repositories": func(n ast.Node, path string) { s.Repositories = f.repositories(n, path) },
 		"must_mask":    func(n ast.Node, path string) { s.MustMask = f.boolean(n, path) },
+		"allow_sql":    func(n ast.Node, path string) { sql, s.AllowSQL = true, f.boolean(n, path) },
 		"max_rate":     func(n ast.Node, path string) { s.MaxRate = f.rate(n, path) },
 	}, "url", "repositories")
+	if !sql {
+		s.AllowSQL = !s.MustMask
+	}
 	return s
 }
 

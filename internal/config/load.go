@@ -275,7 +275,7 @@ func (l *loader) envTwin(c *Config) {
 	e := &EnvTwin{Source: EnvName, Target: EnvName}
 	e.Repository = l.text("TWIN_REPOSITORY", "", checkRepository)
 	e.Name = l.text("TWIN_NAME", "staging", checkTwinName)
-	source := Source{URL: l.need("SOURCE_DATABASE_URL", checkPostgresURL), Repositories: []string{e.Repository}}
+	source := Source{URL: l.need("SOURCE_DATABASE_URL", checkPostgresURL), Repositories: []string{e.Repository}, AllowSQL: true}
 	target := Target{Publish: twin.Swap, Repositories: []string{e.Repository}}
 	if l.given("TWIN_DATABASE_URL") {
 		target.URL = l.secret("TWIN_DATABASE_URL", checkPostgresURL)

@@ -28,6 +28,8 @@ type Access struct {
 	Repositories []string
 	// MustMask refuses every mode that passes values on as they are.
 	MustMask bool
+	// AllowSQL lets a repository's file bring SQL that is run on a source.
+	AllowSQL bool
 }
 
 // allows reports whether a repository may use what the Access is for.
@@ -78,20 +80,27 @@ func (p Policy) refuse(fullName string, names []string, s twin.Spec) *twin.Failu
 				fmt.Sprintf("the file names another %s, or the operator adds %s to the repositories of %q",
 					side.kind, fullName, side.name))
 		}
-		if access.MustMask && !masks(s.Mode) {
+		if access.MustMask && !masks(s) {
 			return twin.Refuse(
 				fmt.Sprintf("the %s %q may only be used with masking, and the mode of this Twin is %s", side.kind, side.name, s.Mode),
 				"choose a mode that masks, or ask the operator")
 		}
 	}
+	if s.Subset != nil && s.Subset.UsesSQL() && !p.Sources[s.Source].AllowSQL {
+		return twin.Refuse(
+			fmt.Sprintf("the subset of this Twin has SQL in it, and the source %q takes none from a repository's file", s.Source),
+			"write the subset without where, when and order_by, or the operator sets allow_sql: true for the source")
+	}
 	return nil
 }
 
-// masks reports whether a mode lets no original value through.
-func masks(m twin.Mode) bool {
-	switch m {
-	case twin.Anonymized, twin.Synthetic, twin.SchemaOnly:
+// masks reports whether no row of a Twin holds an original value.
+func masks(s twin.Spec) bool {
+	switch s.Mode {
+	case twin.Anonymized, twin.Synthetic:
 		return true
+	case twin.SchemaOnly:
+		return s.Subset == nil || len(s.Subset.Whole) == 0
 	case twin.Full, twin.Partial:
 		return false
 	}

@@ -144,7 +144,7 @@ func (b *fakeBinder) BoundNames(_ context.Context, id int64) (names []string, er
 func openPolicy() webhook.Policy {
 	shop := webhook.Access{Repositories: []string{"other/repo", "Acme/Shop"}}
 	return webhook.Policy{
-		Sources: map[string]webhook.Access{"prod": shop, "secret": {Repositories: shop.Repositories, MustMask: true}, "foreign": {Repositories: []string{"b/c"}}},
+		Sources: map[string]webhook.Access{"prod": shop, "open": {Repositories: shop.Repositories, AllowSQL: true}, "secret": {Repositories: shop.Repositories, MustMask: true}, "foreign": {Repositories: []string{"b/c"}}},
 		Targets: map[string]webhook.Access{"shop-twin": shop, "other-twin": shop, "nobody": {}},
 	}
 }
@@ -170,6 +170,11 @@ func delivery(event, body string) twin.Delivery {
 
 func file(source, target, on string) string {
 	return "version: 1\ntwins:\n  staging: {source: " + source + ", target: " + target + ", mode: full, on: " + on + "}\n"
+}
+
+// moded is a file whose Twin has a mode of its own.
+func moded(source, mode string) string {
+	return "version: 1\ntwins:\n  staging: {source: " + source + ", target: shop-twin, on: {push: , pull_request: }, mode: " + mode + "}\n"
 }
 
 func TestProcessor(t *testing.T) {
@@ -276,6 +281,36 @@ func TestProcessor(t *testing.T) {
 			map[string]string{shaMerge: file("secret", "shop-twin", both)},
 			nil, openPolicy(), nil,
 			`refused: the source "secret" may only be used with masking`,
+		},
+		{
+			"must mask, without rows", merged("main"),
+			map[string]string{shaMerge: moded("secret", "schema_only")},
+			nil, openPolicy(), nil,
+			"staging of acme/shop",
+		},
+		{
+			"must mask, but for lookups", merged("main"),
+			map[string]string{shaMerge: moded("secret", "schema_only, subset: {whole: [public.countries]}")},
+			nil, openPolicy(), nil,
+			`refused: the source "secret" may only be used with masking`,
+		},
+		{
+			"SQL that is allowed", merged("main"),
+			map[string]string{shaMerge: moded("open", `partial, subset: {roots: [{table: public.t, where: "x > 1"}]}`)},
+			nil, openPolicy(), nil,
+			"staging of acme/shop",
+		},
+		{
+			"SQL that is not allowed", merged("main"),
+			map[string]string{shaMerge: moded("prod", `partial, subset: {roots: [{table: public.t, where: "x > 1"}]}`)},
+			nil, openPolicy(), nil,
+			`refused: the subset of this Twin has SQL in it, and the source "prod" takes none`,
+		},
+		{
+			"a subset without SQL", merged("main"),
+			map[string]string{shaMerge: moded("prod", `partial, subset: {roots: [{table: public.t, limit: 5}]}`)},
+			nil, openPolicy(), nil,
+			"staging of acme/shop",
 		},
 		{
 			"name taken over", merged("main"),
