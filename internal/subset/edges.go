@@ -73,6 +73,7 @@ func (p *planner) rules(rules []twin.Reference) {
 				continue
 			}
 			ruled[e] = true
+			p.plan.wrote = append(p.plan.wrote, e)
 			p.apply(e, r, what)
 		}
 	}
@@ -125,7 +126,7 @@ func (p *planner) match(child *relation, r twin.Reference, what string) []*Edge 
 		p.problem("%s is no foreign key, and the table has none: add to and to_columns if its rows refer to others all the same", what)
 		return nil
 	}
-	p.problem("%s is no foreign key: the table has %s; add to and to_columns for one that is not declared", what, strings.Join(known, ", "))
+	p.problem("%s is no foreign key: the table has %s, or add to and to_columns for one that is not declared", what, strings.Join(known, ", "))
 	return nil
 }
 
@@ -237,7 +238,7 @@ func (p *planner) nullify(e *Edge, what string) {
 	}
 	if len(e.Nullify) == 0 || full && len(e.Nullify) < len(e.Columns) {
 		e.Nullify = nil
-		p.problem("%s can't be nullified: its columns take no NULL; leave nullify out", what)
+		p.problem("%s can't be nullified: its columns take no NULL, so leave nullify out", what)
 		return
 	}
 	for _, k := range p.s.ForeignKeys {
@@ -247,7 +248,7 @@ func (p *planner) nullify(e *Edge, what string) {
 			case k.Name != e.Constraint && k.Match == "f" && len(k.Columns) > 1 && child.node == e.child.node && slices.Contains(k.Columns, name):
 				p.problem("%s can't be nullified: %s is part of the foreign key %s, which is NULL as a whole or not at all", what, catalog.Name{Name: name}, k.Name)
 			case parent.node == e.child.node && slices.Contains(k.ParentColumns, name):
-				p.problem("%s can't be nullified: %s refers to %s; leave nullify out", what, k.Table, catalog.Name{Name: name})
+				p.problem("%s can't be nullified: %s refers to %s, so leave nullify out", what, k.Table, catalog.Name{Name: name})
 			}
 		}
 	}

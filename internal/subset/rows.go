@@ -29,8 +29,9 @@ func places(blockSize int) uint {
 
 func newRows(shift uint) *Rows { return &Rows{shift: shift} }
 
-// add puts in a row as the server sends it: four bytes of page, two of place.
-func (r *Rows) add(tid []byte) { r.bits.Add(r.value(tid)) }
+// addNew puts in a row as the server sends it, four bytes of page and two of
+// place, and says whether it is new.
+func (r *Rows) addNew(tid []byte) bool { return r.bits.CheckedAdd(r.value(tid)) }
 
 func (r *Rows) value(tid []byte) uint64 {
 	return uint64(binary.BigEndian.Uint32(tid))<<r.shift | uint64(binary.BigEndian.Uint16(tid[4:]))

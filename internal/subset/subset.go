@@ -30,6 +30,8 @@ type Plan struct {
 	// MaxRows is how many rows may be kept; 0 is no bound.
 	MaxRows int64
 
+	// wrote are the edges that a person has written something of, used or not.
+	wrote   []*Edge
 	levels  int
 	byOID   map[uint32]int // place in Tables
 	shift   uint
@@ -177,9 +179,15 @@ func (e *Edge) words() string {
 	}
 	if e.Up {
 		out += ", up"
+		if !e.ParentIndexed {
+			out += " without an index"
+		}
 	}
 	if e.Down {
 		out += ", down"
+		if !e.Indexed {
+			out += " without an index"
+		}
 		if e.Where != "" {
 			out += " where " + e.Where
 		}
