@@ -37,13 +37,14 @@ var layers = map[string][]string{
 	"internal/subset": {"internal/twin", "internal/catalog"},
 	"internal/checks": {"internal/twin", "internal/github"},
 	"internal/store":  {"internal/twin"},
+	"internal/mask":   {"internal/twin", "internal/catalog"},
 
 	// L2: a plan and its executor; a webhook and its meaning.
-	"internal/clone":   {"internal/twin", "internal/catalog", "internal/pgtools", "internal/pgcopy"},
+	"internal/clone":   {"internal/twin", "internal/catalog", "internal/pgtools", "internal/pgcopy", "internal/subset"},
 	"internal/webhook": {"internal/twin", "internal/github", "internal/spec"},
 
 	// L3: the use case, the queue, the pages.
-	"internal/refresh": {"internal/twin", "internal/neon", "internal/catalog", "internal/pgtools", "internal/pgcopy", "internal/clone"},
+	"internal/refresh": {"internal/twin", "internal/neon", "internal/catalog", "internal/pgtools", "internal/pgcopy", "internal/subset", "internal/clone"},
 	"internal/jobs":    {"internal/twin", "internal/store", "migrations"},
 	"internal/web":     {"internal/twin", "internal/store"},
 
@@ -90,6 +91,8 @@ var owners = []struct {
 	{"github.com/RoaringBitmap/roaring/", []string{"internal/subset"}, true},
 	{"github.com/goccy/go-yaml", []string{"internal/config", "internal/spec"}, true},
 	{"github.com/alecthomas/kong", []string{"cmd/server", "cmd/twin", "cmd/sandbox"}, false},
+	{"github.com/dchest/siphash", []string{"internal/mask"}, false},
+	{"golang.org/x/text/", []string{"internal/mask"}, false},
 	{"github.com/getkin/kin-openapi/", nil, true},
 	{"github.com/santhosh-tekuri/jsonschema/", nil, true},
 	{"github.com/pelletier/go-toml/", nil, true},

@@ -7,6 +7,7 @@ import (
 
 	"github.com/neontwin/neontwin/internal/catalog"
 	"github.com/neontwin/neontwin/internal/pgtools"
+	"github.com/neontwin/neontwin/internal/subset"
 	"github.com/neontwin/neontwin/internal/twin"
 )
 
@@ -30,6 +31,9 @@ const (
 	HazardRoleMissing      = "role_missing"
 	HazardRoleMade         = "role_made"
 	HazardNullable         = "nullable_child"
+	// HazardLargeObjectsWhole says that a partial Twin gets all large objects, or
+	// one without rows none.
+	HazardLargeObjectsWhole = "large_objects_whole"
 )
 
 // hard are the hazards that no acknowledgement can lift: a run could not
@@ -38,11 +42,12 @@ var hard = []string{HazardMode, HazardExtensionMissing, HazardUnreadable, Hazard
 
 // HazardIDs lists all of them.
 func HazardIDs() []string {
-	return []string{
+	return append([]string{
 		HazardMode, HazardOlderTarget, HazardExtensionMissing, HazardExtensionVersion, HazardUnreadable, HazardRowSecurity,
 		HazardUnloggedStandby, HazardLargeObjects, HazardForeignTable, HazardSequence, HazardNotCopied, HazardUnlogged,
 		HazardColumnOrder, HazardTablespace, HazardRoom, HazardRoleMissing, HazardRoleMade, HazardNullable,
-	}
+		HazardLargeObjectsWhole,
+	}, subset.HazardIDs()...)
 }
 
 // Acceptable reports whether an operator may acknowledge a hazard by its id.
@@ -68,8 +73,8 @@ func Check(s *catalog.Schema, target Target, o Options) []twin.Hazard {
 	add := func(refuses bool, id, object, format string, args ...any) {
 		out = append(out, twin.Hazard{ID: id, Object: object, Message: fmt.Sprintf(format, args...), Refuses: refuses})
 	}
-	if o.Mode != twin.Full {
-		add(true, HazardMode, string(o.Mode), "this version of neontwin copies Twins of mode full only")
+	if !slices.Contains([]twin.Mode{twin.Full, twin.Partial, twin.SchemaOnly}, o.Mode) {
+		add(true, HazardMode, string(o.Mode), "this version of neontwin copies Twins of the modes full, partial and schema_only")
 	}
 	if target.ServerVersion/10000 < s.ServerVersion/10000 {
 		add(true, HazardOlderTarget, "", "the source is PostgreSQL %d and the target %d: use a target that is as new as the source",
@@ -117,11 +122,23 @@ func Check(s *catalog.Schema, target Target, o Options) []twin.Hazard {
 	if n := s.LargeObjectsUnreadable; n > 0 {
 		add(true, HazardLargeObjects, "", "the source's role may not read %d of %d large objects: grant it SELECT on them, or accept that they stay behind", n, s.LargeObjects)
 	}
+	if o.Mode == twin.Full {
+		out = append(out, roomHazards(s.Bytes, target)...)
+	}
 	return append(out, besideHazards(s, target)...)
 }
 
-// besideHazards tells what no dump does: what is left out on purpose, the
-// roles that policies name and the target lacks, and whether there is room.
+// roomHazards says whether the target has room for so much.
+func roomHazards(bytes int64, target Target) []twin.Hazard {
+	if !target.Limited || bytes <= target.Room {
+		return nil
+	}
+	return []twin.Hazard{{ID: HazardRoom, Refuses: true, Message: fmt.Sprintf("what is copied takes %s at the source and the target has room for %s more: raise its limit, or drop what is not needed there",
+		twin.HumanBytes(bytes), twin.HumanBytes(max(0, target.Room)))}}
+}
+
+// besideHazards tells what no dump does: what is left out on purpose, and the
+// roles that policies name and the target lacks.
 func besideHazards(s *catalog.Schema, target Target) []twin.Hazard {
 	reasons := map[string]string{
 		"publication":    "a Twin publishes nothing",
@@ -149,10 +166,6 @@ func besideHazards(s *catalog.Schema, target Target) []twin.Hazard {
 			h = twin.Hazard{ID: HazardRoleMissing, Object: role, Refuses: true, Message: fmt.Sprintf("a policy is for the role %s, which the target lacks and its role may not create: create it there", catalog.Ident(role))}
 		}
 		out = append(out, h)
-	}
-	if target.Limited && s.Bytes > target.Room {
-		out = append(out, twin.Hazard{ID: HazardRoom, Refuses: true, Message: fmt.Sprintf("the source takes %s and the target has room for %s more: raise its limit, or drop what is not needed there",
-			twin.HumanBytes(s.Bytes), twin.HumanBytes(max(0, target.Room)))})
 	}
 	return out
 }

@@ -122,9 +122,7 @@ func (r *run) load(ctx context.Context) error {
 
 // copier takes loads until there are none left.
 func (r *run) copier(ctx context.Context) error {
-	source := &session{app: r.env.App, open: func(ctx context.Context) (*pgx.Conn, error) {
-		return pgcopy.Reader(ctx, r.env.Source, r.env.App, r.env.Snapshot)
-	}}
+	source := &session{app: r.env.App, open: r.openSource}
 	defer func() { closeConn(source.conn) }()
 	target := r.targets.take()
 	defer r.targets.put(target)
@@ -145,6 +143,19 @@ func (r *run) copier(ctx context.Context) error {
 	}
 	return nil
 }
+
+// openSource opens a session on the source that copies rows.
+func (r *run) openSource(ctx context.Context) (*pgx.Conn, error) {
+	conn, err := pgcopy.Reader(ctx, r.env.Source, r.env.App, r.env.Snapshot)
+	if err != nil || r.Selections == nil {
+		return conn, err
+	}
+	return conn, exec(ctx, conn, nameRows)
+}
+
+// nameRows makes a session fetch rows where they are named one by one: for
+// thousands of them the planner would read the whole table, each time anew.
+const nameRows = "SET enable_seqscan = off"
 
 // copyOne copies one part of a table.
 func (r *run) copyOne(ctx context.Context, source, target *session, at int, part Part, key string) error {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/neontwin/neontwin/internal/catalog"
 	"github.com/neontwin/neontwin/internal/pgtools"
+	"github.com/neontwin/neontwin/internal/subset"
 	"github.com/neontwin/neontwin/internal/twin"
 )
 
@@ -43,12 +44,17 @@ type Plan struct {
 	Analyze []catalog.Name
 	// Sequences are set to where the source's stand.
 	Sequences []catalog.Sequence
+	// Restart leaves a sequence at its start, unless its column has values.
+	Restart bool
 	// LargeObjects is how many are copied.
 	LargeObjects int64
 	// Selections say which rows are kept of each table, and why; nil for a plan
 	// that keeps all.
 	Selections []twin.Selection
 	Hazards    []twin.Hazard
+
+	// native is set where both servers hash a row alike.
+	native bool
 }
 
 // Statement is one definition and what it makes, for progress and errors.
@@ -65,8 +71,10 @@ type Step struct {
 	Format  Format
 	// Digest is the hash of a row's content, as SQL of both sides.
 	Digest string
-	// Where restricts the rows. It is SQL of the source; empty means all rows.
+	// Where restricts the rows, on both sides. It is SQL; empty means all rows.
 	Where string
+	// Pick are the rows that a partial Twin keeps; nil means all.
+	Pick *subset.Pick
 	// Keep is set where rows may be there already: an extension's own.
 	Keep bool
 	// Parts are copied side by side. There is at least one.
@@ -103,6 +111,8 @@ type Options struct {
 	Jobs int
 	// Standby is set where the source is in recovery.
 	Standby bool
+	// Rows are those that a partial Twin keeps; nil keeps all.
+	Rows *subset.Result
 }
 
 const (
@@ -121,7 +131,10 @@ const (
 // New makes the plan. The archive is a dump of the same schema under the same
 // snapshot. It fails where the two don't fit together.
 func New(s *catalog.Schema, a *pgtools.Archive, target Target, o Options) (*Plan, error) {
-	p := &Plan{Mode: o.Mode, Session: a.Session(), Sequences: s.Sequences, LargeObjects: s.LargeObjects - s.LargeObjectsUnreadable, Hazards: Check(s, target, o)}
+	p := &Plan{
+		Mode: o.Mode, Session: a.Session(), Sequences: s.Sequences, LargeObjects: s.LargeObjects - s.LargeObjectsUnreadable,
+		Hazards: Check(s, target, o), native: sameHashes(s.ServerVersion, target.ServerVersion),
+	}
 	stages, skipped := a.Stages()
 	p.Hazards = append(p.Hazards, skippedHazards(skipped)...)
 	p.Before = append(statements(stages[pgtools.Pre]), nullable(s)...)
@@ -133,8 +146,11 @@ func New(s *catalog.Schema, a *pgtools.Archive, target Target, o Options) (*Plan
 	steps := make(map[uint32]*Step, len(s.Tables))
 	for _, t := range s.Tables {
 		step := newStep(t, s, max(minPart, total/int64(4*max(o.Jobs, 1))))
-		step.Digest = digest(t, s.Types, sameHashes(s.ServerVersion, target.ServerVersion))
+		step.Digest = digest(t, s.Types, p.native)
 		steps[t.OID] = &step
+	}
+	if o.Rows != nil {
+		p.restrict(s, steps, o.Rows)
 	}
 	tables := make(map[int]uint32) // dump id -> OID
 	for _, e := range a.Entries {
@@ -167,6 +183,9 @@ func New(s *catalog.Schema, a *pgtools.Archive, target Target, o Options) (*Plan
 
 	for _, step := range steps {
 		p.Steps = append(p.Steps, *step)
+	}
+	if o.Mode != twin.Full {
+		p.Hazards = append(p.Hazards, roomHazards(p.Bytes(), target)...)
 	}
 	rank := ranks(s.Tables)
 	slices.SortFunc(p.Steps, func(a, b Step) int {
@@ -301,16 +320,20 @@ func (p *Plan) Builds() int {
 // out is the COPY of one part on the source.
 func (s *Step) out(part Part) string {
 	var where []string
-	if part.First > 0 {
-		where = append(where, fmt.Sprintf("ctid >= '(%d,0)'", part.First))
-	}
-	if part.Limit > 0 {
-		where = append(where, fmt.Sprintf("ctid < '(%d,0)'", part.Limit))
+	if s.Pick != nil {
+		where = append(where, picked(s.Pick.Rows, part))
+	} else {
+		if part.First > 0 {
+			where = append(where, fmt.Sprintf("ctid >= '(%d,0)'", part.First))
+		}
+		if part.Limit > 0 {
+			where = append(where, fmt.Sprintf("ctid < '(%d,0)'", part.Limit))
+		}
 	}
 	if s.Where != "" {
 		where = append(where, "("+s.Where+")")
 	}
-	sql := "COPY (SELECT " + s.list() + " FROM ONLY " + s.Table.SQL()
+	sql := "COPY (SELECT " + strings.Join(s.expressions(part), ", ") + " FROM ONLY " + s.Table.SQL()
 	if len(where) > 0 {
 		sql += " WHERE " + strings.Join(where, " AND ")
 	}

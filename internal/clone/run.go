@@ -71,6 +71,9 @@ type run struct {
 	rate    *pgcopy.Rate
 	targets pool
 	opened  func() // waits for the pool's first sessions
+	// ledger makes the ledger with the first note, and is empty then: a round
+	// trip of its own would cost a slow link more than the rest of a small schema.
+	ledger string
 	// notes counts what stands in the target's ledger.
 	notes  atomic.Int64
 	tables []tableState // by step
@@ -110,10 +113,9 @@ func (p *Plan) Run(ctx context.Context, env Env) ([]twin.TableReport, error) {
 	}
 	defer r.targets.close()
 	s := r.targets.take()
+	r.opened = func() {}
+	defer func() { r.opened() }()
 	r.group()
-	// Over a slow link a session takes as long to open as a schema to apply.
-	r.opened = r.targets.warm(ctx, 2*min(max(1, env.Jobs), len(r.units)))
-	defer r.opened()
 	for _, step := range []func(context.Context, *session) error{r.schema, r.rows, r.relate, r.finish, r.settle} {
 		if err := step(ctx, s); err != nil {
 			return nil, err
@@ -132,17 +134,22 @@ func (p *Plan) Run(ctx context.Context, env Env) ([]twin.TableReport, error) {
 
 func (r *run) schema(ctx context.Context, s *session) error {
 	r.env.Tracker.Begin(twin.Schema)
-	err := r.again(ctx, "ledger", func(int) error {
-		conn, err := s.get(ctx)
-		if err != nil {
-			return err
-		}
-		return exec(ctx, conn, r.openLedger())
+	err := r.again(ctx, "connection", func(int) error {
+		_, err := s.get(ctx)
+		return err
 	})
 	if err != nil {
 		return &Error{Object: "connection to the target", Err: err}
 	}
-	return r.define(ctx, s, "before", r.Before)
+	// Over a slow link a session takes as long to open as a schema to apply.
+	r.opened = r.targets.warm(ctx, 2*min(max(1, r.env.Jobs), len(r.units)))
+	r.ledger = r.openLedger()
+	err = r.define(ctx, s, "before", r.Before)
+	if err == nil && len(r.Before) == 0 {
+		err = r.once(ctx, s, "before", "ledger", "")
+	}
+	r.ledger = ""
+	return err
 }
 
 // rows brings all that is content, with what each table needs for itself.

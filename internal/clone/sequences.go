@@ -33,6 +33,9 @@ func (r *run) setSequences(ctx context.Context, s *session) error {
 	}
 	var at map[catalog.Name]position
 	err := r.again(ctx, "sequences", func(int) (err error) {
+		if r.Restart {
+			return nil
+		}
 		if at, err = positionsAt(ctx, r.env.Source, r.env.App, r.Sequences); err != nil {
 			err = &Error{Object: "sequences", Source: true, Err: err}
 		}

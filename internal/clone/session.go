@@ -168,7 +168,7 @@ func (r *run) openLedger() string {
 }
 
 func (r *run) note(key string) string {
-	return "INSERT INTO neontwin.ledger VALUES (" + pgcopy.Literal(key) + ", " + pgcopy.Literal(r.env.App) + ");\n"
+	return r.ledger + "INSERT INTO neontwin.ledger VALUES (" + pgcopy.Literal(key) + ", " + pgcopy.Literal(r.env.App) + ");\n"
 }
 
 // noted reports whether a note was refused because it stands already.

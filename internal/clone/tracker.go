@@ -37,6 +37,11 @@ func (t *Tracker) Rebuild() {
 	t.update(true, func(now *twin.Progress) { now.Rebuilding = true })
 }
 
+// Found notes how many rows have been chosen.
+func (t *Tracker) Found(rows int64) {
+	t.update(false, func(now *twin.Progress) { now.RowsDone = rows })
+}
+
 // Finish ends the last phase and gives the time that each one took.
 func (t *Tracker) Finish() []twin.PhaseReport {
 	t.mu.Lock()

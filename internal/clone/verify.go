@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/neontwin/neontwin/internal/catalog"
@@ -61,11 +62,18 @@ func (p *Plan) Verify(ctx context.Context, env Env, deep bool) ([]string, error)
 	if deep {
 		rows = "row counts and contents"
 	}
-	verified := []string{
-		fmt.Sprintf("%s of %d tables agree with the snapshot: %d rows", rows, len(p.Steps), counted),
+	against := "the snapshot"
+	if p.Selections != nil {
+		against = "what was chosen of the snapshot"
+	}
+	var verified []string
+	if len(p.Steps) > 0 {
+		verified = append(verified, fmt.Sprintf("%s of %d tables agree with %s: %d rows", rows, len(p.Steps), against, counted))
+	}
+	verified = append(verified,
 		fmt.Sprintf("schema agrees with the source: %d objects, every constraint and index in the same state", objects),
 		fmt.Sprintf("%d sequences are past their columns", len(p.Sequences)),
-	}
+	)
 	if p.LargeObjects > 0 {
 		verified = append(verified, fmt.Sprintf("%d large objects arrived", p.LargeObjects))
 	}
@@ -73,8 +81,10 @@ func (p *Plan) Verify(ctx context.Context, env Env, deep bool) ([]string, error)
 }
 
 // Compare holds any database against the source's snapshot as Verify does,
-// whoever made it, and compares where sequences stand too.
-func Compare(ctx context.Context, env Env, deep bool) ([]string, error) {
+// whoever made it, and compares where sequences stand too. Of a mode that does
+// not hold all rows it compares what such a Twin has in common with its source:
+// definitions, and for partial ones sequences.
+func Compare(ctx context.Context, env Env, mode twin.Mode, deep bool) ([]string, error) {
 	env = env.whole()
 	source, err := schemaOf(ctx, env, true, catalog.Read)
 	if err != nil {
@@ -84,7 +94,10 @@ func Compare(ctx context.Context, env Env, deep bool) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Plan{LargeObjects: source.LargeObjects - source.LargeObjectsUnreadable}
+	p := &Plan{}
+	if mode != twin.SchemaOnly {
+		p.LargeObjects = source.LargeObjects - source.LargeObjectsUnreadable
+	}
 	native := sameHashes(source.ServerVersion, target.ServerVersion)
 	there := make(map[catalog.Name]catalog.Table, len(target.Tables))
 	for _, t := range target.Tables {
@@ -92,14 +105,16 @@ func Compare(ctx context.Context, env Env, deep bool) ([]string, error) {
 	}
 	for _, t := range source.Tables {
 		// A table or column that is missing is told by the schema's comparison.
-		if other, ok := there[t.Name]; ok && slices.Equal(columnNames(t), columnNames(other)) {
+		if other, ok := there[t.Name]; ok && mode == twin.Full && slices.Equal(columnNames(t), columnNames(other)) {
 			p.Steps = append(p.Steps, stepOf(t, source, native))
 		}
 	}
 	p.Sequences = slices.DeleteFunc(slices.Clone(target.Sequences), func(q catalog.Sequence) bool { return !q.Readable })
-	stand, err := comparePositions(ctx, env, source, target)
-	if err != nil {
-		return nil, err
+	var stand []string
+	if mode != twin.SchemaOnly {
+		if stand, err = comparePositions(ctx, env, source, target); err != nil {
+			return nil, err
+		}
 	}
 	verified, err := p.Verify(ctx, env, deep)
 	if len(stand) == 0 {
@@ -267,32 +282,51 @@ func (p *Plan) batches() (out [][]int) {
 	return slices.AppendSeq(out, slices.Chunk(small, perQuery))
 }
 
-// sums asks one of the two servers for those of some steps.
-func (p *Plan) sums(ctx context.Context, env Env, s *session, source bool, batch []int, deep bool) (out []sum, err error) {
-	var b strings.Builder
-	for _, i := range batch {
-		b.WriteString(p.Steps[i].sum(deep) + ";\n")
-	}
-	err = inquire(ctx, env, s, source, "rows", func(conn *pgx.Conn) error {
-		answers, err := conn.PgConn().Exec(ctx, b.String()).ReadAll()
-		out = out[:0]
-		for _, a := range answers {
-			if a.Err == nil {
-				out = append(out, sum{string(a.Rows[0][0]), string(a.Rows[0][1])})
-			}
+// sums asks one of the two servers for those of some steps. How many rows of a
+// partial table are to be there is known: only what is in them is asked for.
+func (p *Plan) sums(ctx context.Context, env Env, s *session, source bool, batch []int, deep bool) ([]sum, error) {
+	questions := make([][]string, len(batch))
+	for k, i := range batch {
+		step := &p.Steps[i]
+		switch {
+		case !source || step.Pick == nil:
+			questions[k] = []string{step.sum(deep)}
+		case deep:
+			questions[k] = step.pickedSums()
 		}
+	}
+	text := strings.Join(slices.Concat(questions...), ";\n")
+	if source && p.Selections != nil {
+		text = nameRows + ";\n" + text
+	}
+	var answers []*pgconn.Result
+	err := inquire(ctx, env, s, source, "rows", func(conn *pgx.Conn) (err error) {
+		answers, err = conn.PgConn().Exec(ctx, text).ReadAll()
+		answers = slices.DeleteFunc(answers, func(a *pgconn.Result) bool { return a.Err == nil && a.CommandTag.String() == "SET" })
 		return err
 	})
-	var at *Error
-	if errors.As(err, &at) && len(out) < len(batch) {
-		at.Object = p.Steps[batch[len(out)]].Table.String()
+	out := make([]sum, len(batch))
+	for k, asked := range questions {
+		step, n := &p.Steps[batch[k]], len(asked)
+		if len(answers) < n || n > 0 && answers[n-1].Err != nil {
+			var at *Error
+			if errors.As(err, &at) {
+				at.Object = step.Table.String()
+			}
+			return nil, err
+		}
+		if out[k] = total(answers[:n]); n == 0 {
+			out[k].count = strconv.FormatInt(step.Pick.Rows.Len(), 10)
+		}
+		answers = answers[n:]
 	}
 	return out, err
 }
 
-// sum counts what the step copies, on either side, and if deep hashes it.
+// sum counts what the step copied, and if deep hashes it. Of a partial table
+// that is all that the target has.
 func (s *Step) sum(deep bool) string {
-	hash := "''"
+	hash := "0"
 	if deep {
 		hash = "coalesce(sum(" + s.Digest + "), 0)::text"
 	}

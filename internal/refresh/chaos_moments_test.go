@@ -153,6 +153,33 @@ func TestLostAtTheCommit(t *testing.T) {
 	}
 }
 
+// A connection that is lost while the generation is marked costs a second
+// mark, not the run.
+func TestLostWhileMarking(t *testing.T) {
+	t.Parallel()
+	for _, part := range []string{"CREATE SCHEMA neontwin;", "INSERT INTO neontwin.generation"} {
+		t.Run(part, func(t *testing.T) {
+			t.Parallel()
+			source, target := smallSource(t)
+			var lost atomic.Bool
+			r, relayed := pgtest.Through(t, target, 0)
+			r.Watch(func(sent []byte) pgtest.Fate {
+				if !bytes.Contains(sent, []byte(part)) || lost.Swap(true) {
+					return pgtest.Pass
+				}
+				return pgtest.Lose
+			})
+			if _, err := refresher(t).Sync(t.Context(), refresh.Job{Source: source, Target: relayed}, &lease{token: "one"}); err != nil {
+				t.Fatal(err)
+			}
+			if !lost.Load() {
+				t.Fatal("nothing was lost")
+			}
+			only(t, target, "one")
+		})
+	}
+}
+
 // A generation that could not be dropped after the publishing, because the
 // process was killed then or because it may not be, goes with a later sync and
 // keeps none from succeeding.

@@ -2,6 +2,7 @@ package refresh_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/url"
@@ -115,6 +116,13 @@ func readEngineSpec(t *testing.T, text string) engineSpec {
 			s.job.Accept = append(s.job.Accept, value)
 		case "grants":
 			s.job.Grants = refresh.Grants(value)
+		case "mode":
+			s.job.Mode = twin.Mode(value)
+		case "subset":
+			s.job.Subset = &twin.Subset{}
+			if err := json.Unmarshal([]byte(value), s.job.Subset); err != nil {
+				t.Fatal(err)
+			}
 		case "deep":
 			s.job.Deep = true
 		case "jobs":

@@ -2,6 +2,7 @@ package refresh
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -28,9 +29,24 @@ type generation struct {
 	Target identity
 }
 
-// writeMark puts the row into a loaded database.
+// generationMode gives the mode of a generation, full where it has no mark.
+func generationMode(ctx context.Context, conn *pgx.Conn) (twin.Mode, error) {
+	var there bool
+	if err := conn.QueryRow(ctx, `SELECT pg_catalog.to_regclass('neontwin.generation') IS NOT NULL`).Scan(&there); err != nil || !there {
+		return twin.Full, err
+	}
+	mode := twin.Full
+	err := conn.QueryRow(ctx, `SELECT mode FROM neontwin.generation LIMIT 1`).Scan(&mode)
+	if errors.Is(err, pgx.ErrNoRows) {
+		err = nil
+	}
+	return mode, err
+}
+
+// writeMark puts the row into a loaded database. It may be done twice.
 func writeMark(ctx context.Context, conn *pgx.Conn, g generation) error {
-	const ddl = `CREATE SCHEMA neontwin;
+	const ddl = `DROP SCHEMA IF EXISTS neontwin CASCADE;
+		CREATE SCHEMA neontwin;
 		COMMENT ON SCHEMA neontwin IS 'Where this Twin comes from; written by neontwin.';
 		CREATE TABLE neontwin.generation (
 			run text NOT NULL, token text NOT NULL, commit_sha text NOT NULL, mode text NOT NULL,

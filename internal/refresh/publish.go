@@ -13,6 +13,10 @@ import (
 // puts it in its place.
 func (s *sync) publish(ctx context.Context, snapshot pgcopy.Snapshot) (time.Time, error) {
 	s.track.Begin(twin.Publish)
+	// The session that holds the lock is used again now.
+	if err := s.target.stillHeld(ctx, s.loading(), s.lease.Token()); err != nil {
+		return time.Time{}, err
+	}
 	inPlace := s.next == ""
 	if !s.target.before.Exists {
 		s.heritage.database = s.sourceSettings
@@ -54,20 +58,37 @@ func (s *sync) publish(ctx context.Context, snapshot pgcopy.Snapshot) (time.Time
 	return at, nil
 }
 
-// complete gives the loaded database its heritage and its mark.
+// complete gives the loaded database its heritage and its mark, and again if a
+// connection is lost meanwhile: it may all be done twice.
 func (s *sync) complete(ctx context.Context, g generation) error {
+	for n := 1; ; n++ {
+		hazards, err := s.completeOnce(ctx, g)
+		if err == nil {
+			s.hazards = append(s.hazards, hazards...)
+			return nil
+		}
+		if n == attempts || ctx.Err() != nil || !cutOff(err) {
+			return err
+		}
+		if err := s.target.stillHeld(ctx, s.loading(), s.lease.Token()); err != nil {
+			return err
+		}
+		s.log.WarnContext(ctx, "what goes with a generation is written again", slog.Int("attempt", n+1), slog.Any("err", err))
+	}
+}
+
+func (s *sync) completeOnce(ctx context.Context, g generation) ([]twin.Hazard, error) {
 	database := s.loading()
 	conn, err := pgcopy.Connect(ctx, s.target.in(database), s.app, 15*time.Second)
 	if err != nil {
-		return &targetError{"connect to the new generation", err}
+		return nil, &targetError{"connect to the new generation", err}
 	}
 	defer closeConn(conn)
 	hazards, err := s.target.pass(ctx, conn, database, s.heritage)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	s.hazards = append(s.hazards, hazards...)
-	return writeMark(ctx, conn, g)
+	return hazards, writeMark(ctx, conn, g)
 }
 
 // whoPublished looks whether the Twin is this run's after all, also when the

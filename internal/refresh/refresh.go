@@ -164,7 +164,7 @@ func (r *Refresher) begin(job Job, lease twin.Lease) (*sync, error) {
 	if job.Publish == "" {
 		job.Publish = twin.Swap
 	}
-	if err := checkAccept(job.Accept); err != nil {
+	if err := errors.Join(checkAccept(job.Accept), job.checkSubset()); err != nil {
 		return nil, err
 	}
 	if job.Publish != twin.Swap && job.Publish != twin.InPlace {
@@ -206,7 +206,7 @@ func (s *sync) run(ctx context.Context) (twin.Report, error) {
 	return twin.Report{
 		Run: s.lease.Token(), Mode: s.Mode, Publish: s.Publish, Database: s.target.name,
 		SnapshotAt: snapshot.At, SnapshotLSN: snapshot.LSN, PublishedAt: publishedAt,
-		Tables: tables, Phases: s.track.Finish(), Hazards: s.allHazards(), Verified: verified,
+		Tables: tables, Selections: s.plan.Selections, Phases: s.track.Finish(), Hazards: s.allHazards(), Verified: verified,
 	}, nil
 }
 
@@ -318,8 +318,17 @@ func (s *sync) makePlan(ctx context.Context, standby bool) error {
 	if s.tools, err = pgtools.Find(ctx, need/10000, s.ToolsDir); err != nil {
 		return err
 	}
-	s.archive, err = s.tools.Dump(ctx, withApp(s.Source, s.app), pgtools.DumpOptions{Snapshot: s.holder.Snapshot.ID, ExcludeSchemas: []string{markSchema}, ACL: s.firstGrants(), Encoding: dumpEncoding(s.schema.Database)})
+	rows, err := s.planSubset()
 	if err != nil {
+		return err
+	}
+	g, both := errgroup.WithContext(ctx)
+	g.Go(func() (err error) {
+		s.archive, err = s.tools.Dump(both, withApp(s.Source, s.app), pgtools.DumpOptions{Snapshot: s.holder.Snapshot.ID, ExcludeSchemas: []string{markSchema}, ACL: s.firstGrants(), Encoding: dumpEncoding(s.schema.Database)})
+		return err
+	})
+	g.Go(func() (err error) { options.Rows, err = s.choose(both, rows); return err })
+	if err := g.Wait(); err != nil {
 		return err
 	}
 	if s.plan, err = clone.New(s.schema, s.archive, on, options); err != nil {

@@ -65,7 +65,10 @@ func (s *sync) compare(ctx context.Context, byDump bool) (Comparison, error) {
 		s.Jobs = fewestJobs
 	}
 	env := clone.Env{Source: s.Source, Target: s.Job.Target, App: s.app, Snapshot: holder.Snapshot.ID, Jobs: s.Jobs, Tracker: s.track, Logger: s.log}
-	c.Verified, err = clone.Compare(reading, env, s.Deep)
+	if s.Mode != twin.Full {
+		c.Skipped = append(c.Skipped, fmt.Sprintf("the rows: the Twin is of mode %s and does not hold all of them", s.Mode))
+	}
+	c.Verified, err = clone.Compare(reading, env, s.Mode, s.Deep)
 	var mismatch *clone.MismatchError
 	if errors.As(err, &mismatch) {
 		c.Differences, c.Verified = mismatch.Differences, []string{}
@@ -89,6 +92,9 @@ func (s *sync) readableAll(ctx context.Context) error {
 			return &targetError{"connect to the target", err}
 		}
 		schema, err := catalog.Read(ctx, conn)
+		if err == nil && i == 1 {
+			s.Mode, err = generationMode(ctx, conn)
+		}
 		closeConn(conn)
 		if err != nil && i == 0 {
 			return &sourceError{"read the source's catalog", err}
