@@ -100,9 +100,6 @@ func (p *planner) patterns(spec twin.Subset) {
 }
 
 func (p *planner) roots(roots []twin.Root) {
-	if len(roots) == 0 {
-		p.problem("there are no roots: name at least one table whose rows are wanted")
-	}
 	for _, r := range roots {
 		t, err := p.find(r.Table)
 		if err != nil {

@@ -207,6 +207,8 @@ func (p *planner) lookups() {
 			t.Rule, t.Why = twin.KeptNothing, "nothing leads here from a root"
 		case n.refers:
 			t.Rule, t.Why = twin.KeptNothing, "not related to any root"
+		case len(p.plan.Roots) == 0:
+			t.Rule, t.Why = twin.KeptNothing, "not asked for"
 		case n.bytes >= lookupBytes:
 			t.Rule, t.Why = twin.KeptNothing, "not related to any root, and too large to be copied unasked"
 		default:
