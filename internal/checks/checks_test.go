@@ -68,6 +68,35 @@ func report(n int) *twin.Report {
 	return r
 }
 
+// partial makes a run one of a partial Twin.
+func partial(r *twin.Run) {
+	r.Spec.Mode = twin.Partial
+	r.Spec.Subset = &twin.Subset{Roots: []twin.Root{{Table: "public.customers", Limit: 5000}}}
+}
+
+// selections are what a partial Twin keeps of n tables, one of them by a name
+// that could be taken for markup.
+func selections(n int) []twin.Selection {
+	all := []twin.Selection{
+		{Table: "public.customers", Rule: twin.KeptRoot, Rows: 5000, Of: 812_000, Why: []twin.Reason{{Rows: 5000, Words: "asked for"}}, Path: []string{"public.customers"}},
+		{
+			Table: "public.order_items", Rule: twin.KeptReached, Rows: 161_000, Of: 24_000_000, Why: []twin.Reason{{Rows: 161_000, Words: "refers to public.orders by (order_id)"}},
+			Path: []string{"public.customers", "public.orders", "public.order_items"},
+		},
+		{Table: "public.orders", Rule: twin.KeptReached, Rows: 54_210, Of: 8_100_000, Why: []twin.Reason{
+			{Rows: 51_000, Words: "refers to public.customers by (customer_id)"}, {Rows: 2_200, Words: "referred to by public.refunds (order_id)"},
+			{Rows: 1_000, Words: "referred to by public.orders (parent_id)"}, {Rows: 10, Words: "referred to by public.\"x|@octocat\" (order_id)"},
+		}, Path: []string{"public.customers", "public.orders"}},
+		{Table: "public.countries", Rule: twin.KeptWhole, Rows: 249, Of: 249, Why: []twin.Reason{{Rows: 249, Words: "small and related to nothing"}}},
+		{Table: "public.audit_log", Rule: twin.KeptNothing, Of: 9_000_000, Why: []twin.Reason{{Words: "asked for"}}},
+		{Table: "public.queue", Rule: twin.KeptNothing, Of: -1, Why: []twin.Reason{{Words: "not related to any root"}}},
+	}
+	for i := len(all); i < n; i++ {
+		all = append(all, twin.Selection{Table: fmt.Sprintf("public.part_%02d", i), Rule: twin.KeptReached, Of: 1000})
+	}
+	return all
+}
+
 func cases() map[string]twin.Run {
 	load := twin.Progress{
 		Phase: twin.Load, TablesDone: 31, TablesTotal: 42, RowsDone: 5_123_456, RowsTotal: 8_000_000,
@@ -102,6 +131,21 @@ func cases() map[string]twin.Run {
 		}),
 		"running-again": newRun(twin.Running, func(r *twin.Run) {
 			r.Attempt, r.Failure, r.Phase = 2, lost, twin.Verify
+		}),
+		"running-select": newRun(twin.Running, func(r *twin.Run) {
+			partial(r)
+			r.Progress = twin.Progress{Phase: twin.Select, RowsDone: 48_123}
+		}),
+		"succeeded-partial": newRun(twin.Succeeded, func(r *twin.Run) {
+			partial(r)
+			r.Report = report(3)
+			r.Report.Mode, r.Report.Selections = twin.Partial, selections(22)
+		}),
+		"succeeded-schema-only": newRun(twin.Succeeded, func(r *twin.Run) {
+			r.Spec.Mode = twin.SchemaOnly
+			r.Report = report(2)
+			r.Report.Mode = twin.SchemaOnly
+			r.Report.Selections = []twin.Selection{{Table: "public.table_00", Rule: twin.KeptNothing, Of: 7}, {Table: "public.table_01", Rule: twin.KeptNothing, Of: 1007}}
 		}),
 		"succeeded":         newRun(twin.Succeeded, func(r *twin.Run) { r.Report = report(42) }),
 		"succeeded-hazards": newRun(twin.Succeeded, succeededWithHazards),

@@ -12,6 +12,7 @@ import (
 // A check run shows the beginning of long lists; the run's page has the rest.
 const (
 	maxTables   = 15
+	maxReasons  = 3 // of one table
 	maxHazards  = 30
 	maxVerified = 30
 )
@@ -61,6 +62,9 @@ func (w *writer) running() {
 	} else {
 		w.f("**%s**\n\n", p.Phase.Doing())
 	}
+	if p.Phase == twin.Select {
+		w.f("- Rows found so far: %s\n", twin.HumanCount(p.RowsDone))
+	}
 	if p.Phase == twin.Load && p.TablesTotal > 0 {
 		w.f("- Tables: %d of %d\n- Rows: %s\n- Bytes: %s\n", p.TablesDone, p.TablesTotal,
 			twin.HumanOf(p.RowsDone, p.RowsTotal, twin.HumanCount), twin.HumanOf(p.BytesDone, p.BytesTotal, twin.HumanBytes))
@@ -96,6 +100,7 @@ func (w *writer) succeeded() {
 		w.f("- Published: %s\n", twin.HumanTime(r.PublishedAt))
 	}
 	w.phases(*r)
+	w.selections(r.Selections)
 	w.tables(*r)
 	w.verified(r.Verified)
 	w.hazards(r.Hazards)
@@ -119,6 +124,31 @@ func (w *writer) tables(r twin.Report) {
 		w.f("| %s | %s | %s | %s |\n", code(t.Table), twin.HumanCount(t.Rows), twin.HumanBytes(t.Bytes), twin.HumanSeconds(t.Seconds))
 	}
 	w.f("| **All %d** | **%s** | **%s** | |\n", len(r.Tables), twin.HumanCount(r.Rows()), twin.HumanBytes(r.Bytes()))
+	w.rest(rest, "table")
+}
+
+// selections tell what a partial Twin keeps of which tables, and why.
+func (w *writer) selections(all []twin.Selection) {
+	if len(all) == 0 {
+		return
+	}
+	kept, empty := twin.MostKept(all)
+	rest := len(kept) - maxTables
+	if rest == 1 {
+		rest = 0
+	}
+	w.f("\n### Kept rows\n\n%s are kept", twin.KeptOf(all))
+	if len(empty) > 0 {
+		w.f("; left empty: %s", twin.HumanPlural(int64(len(empty)), "table"))
+	}
+	w.f(".\n")
+	if len(kept) == 0 {
+		return
+	}
+	w.f("\n| Table | Kept | Rule | Why |\n|:--|--:|:--|:--|\n")
+	for _, s := range kept[:len(kept)-max(rest, 0)] {
+		w.f("| %s | %s | %s | %s |\n", code(s.Table), s.Kept(), text(string(s.Rule)), text(s.Because(maxReasons)))
+	}
 	w.rest(rest, "table")
 }
 

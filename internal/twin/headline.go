@@ -19,6 +19,13 @@ func (r Run) Headline() string {
 		if r.Report == nil {
 			return "Synced"
 		}
+		switch r.Report.Mode {
+		case Partial:
+			return fmt.Sprintf("Synced, partial: %s, %s, %s", KeptOf(r.Report.Selections), HumanBytes(r.Report.Bytes()), HumanSeconds(r.Report.Seconds))
+		case SchemaOnly:
+			return fmt.Sprintf("Synced, schema only: %s, %s", HumanPlural(int64(len(r.Report.Tables)), "table"), HumanSeconds(r.Report.Seconds))
+		case Full, Anonymized, Synthetic:
+		}
 		return fmt.Sprintf("Synced: %s, %s, %s", HumanPlural(int64(len(r.Report.Tables)), "table"),
 			HumanBytes(r.Report.Bytes()), HumanSeconds(r.Report.Seconds))
 	case Failed:

@@ -31,6 +31,8 @@ type view struct {
 	Took                   string
 	Tables                 []tableRow
 	Rows, Bytes            string
+	Kept                   string
+	Selections             []selectionRow
 	Verified               []string
 	Hazards                []twin.Hazard
 	Events                 []eventRow
@@ -49,6 +51,10 @@ type phaseRow struct {
 type tableRow struct {
 	Name, Rows, Bytes, Time string
 	Share                   int // percent of the largest
+}
+
+type selectionRow struct {
+	Name, Kept, Rule, Why string
 }
 
 type eventRow struct {
@@ -71,6 +77,7 @@ func newView(run twin.Run, places []store.Publication, events []store.Event, now
 	v.doing(run, now)
 	v.phases(run, now)
 	v.tables(run)
+	v.selections(run)
 	if run.Report != nil {
 		v.Verified, v.Hazards = run.Report.Verified, run.Report.Hazards
 	}
@@ -167,6 +174,9 @@ func (v *view) doing(run twin.Run, now time.Time) {
 		if left := p.CopyingLeft(now); left != "" {
 			v.Now = append(v.Now, fact{Label: "Left", Value: left + "; indexes, keys and verification follow"})
 		}
+	case run.State == twin.Running && run.At().Phase == twin.Select:
+		v.NowHeading = twin.Select.Doing()
+		v.Now = []fact{{Label: "Found so far", Value: twin.HumanPlural(run.At().RowsDone, "row")}}
 	case run.State == twin.Superseded:
 		v.NowHeading = "A newer commit took this run's place"
 		if run.SupersededBy != 0 {
@@ -294,6 +304,18 @@ func (v *view) tables(run twin.Run) {
 		})
 	}
 	v.Rows, v.Bytes = twin.HumanCount(run.Report.Rows()), twin.HumanBytes(run.Report.Bytes())
+}
+
+// selections show what a partial Twin keeps, what is empty last.
+func (v *view) selections(run twin.Run) {
+	if run.Report == nil || len(run.Report.Selections) == 0 {
+		return
+	}
+	kept, empty := twin.MostKept(run.Report.Selections)
+	for _, s := range append(kept, empty...) {
+		v.Selections = append(v.Selections, selectionRow{Name: s.Table, Kept: s.Kept(), Rule: string(s.Rule), Why: s.Because(len(s.Why))})
+	}
+	v.Kept = twin.KeptOf(run.Report.Selections)
 }
 
 // share is part of whole in percent, at least 1 where there is any part.

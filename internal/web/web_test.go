@@ -106,6 +106,12 @@ func report() *twin.Report {
 	return r
 }
 
+// partial makes a run one of a partial Twin.
+func partial(r *twin.Run) {
+	r.Spec.Mode = twin.Partial
+	r.Spec.Subset = &twin.Subset{Roots: []twin.Root{{Table: "public.customers", Limit: 5000}}}
+}
+
 func pages() map[string]twin.Run {
 	load := twin.Progress{
 		Phase: twin.Load, TablesDone: 31, TablesTotal: 42, RowsDone: 5_123_456, RowsTotal: 8_000_000,
@@ -116,11 +122,30 @@ func pages() map[string]twin.Run {
 		Message: "the source closed the connection while a table was copied", Next: "look whether the source was restarted",
 	}
 	return map[string]twin.Run{
-		"queued":     newRun(twin.Queued, func(r *twin.Run) { r.Behind, r.BehindSHA = 417, "fedcba987" }),
-		"retry":      newRun(twin.Queued, func(r *twin.Run) { r.Attempt, r.Failure, r.NotBefore = 1, lost, now.Add(time.Minute) }),
-		"running":    newRun(twin.Running, func(r *twin.Run) { r.Phase, r.Progress = twin.Load, load }),
-		"again":      newRun(twin.Running, func(r *twin.Run) { r.Attempt, r.Phase, r.Failure = 2, twin.Verify, lost }),
-		"succeeded":  newRun(twin.Succeeded, func(r *twin.Run) { r.Report = report() }),
+		"queued":    newRun(twin.Queued, func(r *twin.Run) { r.Behind, r.BehindSHA = 417, "fedcba987" }),
+		"retry":     newRun(twin.Queued, func(r *twin.Run) { r.Attempt, r.Failure, r.NotBefore = 1, lost, now.Add(time.Minute) }),
+		"running":   newRun(twin.Running, func(r *twin.Run) { r.Phase, r.Progress = twin.Load, load }),
+		"again":     newRun(twin.Running, func(r *twin.Run) { r.Attempt, r.Phase, r.Failure = 2, twin.Verify, lost }),
+		"succeeded": newRun(twin.Succeeded, func(r *twin.Run) { r.Report = report() }),
+		"choosing": newRun(twin.Running, func(r *twin.Run) {
+			partial(r)
+			r.Progress = twin.Progress{Phase: twin.Select, RowsDone: 48_123, PhaseStarted: now.Add(-9 * time.Second)}
+		}),
+		"partial": newRun(twin.Succeeded, func(r *twin.Run) {
+			partial(r)
+			r.Report = report()
+			r.Report.Mode = twin.Partial
+			r.Report.Selections = []twin.Selection{
+				{Table: "public.audit_log", Rule: twin.KeptNothing, Of: 733_201, Why: []twin.Reason{{Words: "asked for"}}},
+				{Table: "public.customers", Rule: twin.KeptRoot, Rows: 5000, Of: 120_034, Why: []twin.Reason{{Rows: 5000, Words: "asked for"}}, Path: []string{"public.customers"}},
+				{
+					Table: "public.orders", Rule: twin.KeptReached, Rows: 54_210, Of: 1_402_991,
+					Why:  []twin.Reason{{Rows: 54_000, Words: "refers to public.customers by (customer_id)"}, {Rows: 210, Words: "referred to by public.\"<b>\" (order_id)"}},
+					Path: []string{"public.customers", "public.orders"},
+				},
+				{Table: "public.countries", Rule: twin.KeptWhole, Rows: 249, Of: 249, Why: []twin.Reason{{Rows: 249, Words: "small and related to nothing"}}},
+			}
+		}),
 		"failed":     newRun(twin.Failed, func(r *twin.Run) { r.Attempt, r.Failure = 5, lost }),
 		"refused":    newRun(twin.Failed, func(r *twin.Run) { r.Failure = twin.Refuse("the target is the source", "name another target") }),
 		"cancelled":  newRun(twin.Cancelled, func(r *twin.Run) { r.Phase = twin.Index }),
