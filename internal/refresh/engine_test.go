@@ -208,6 +208,16 @@ func runEngineCase(t *testing.T, c engineCase, source, target string) {
 	if diff := cmp.Diff(c.hazards, hazardLines(report.Hazards)); diff != "" {
 		t.Errorf("hazards (-want +got):\n%s", diff)
 	}
+	if job.Mode == twin.Partial || job.Mode == twin.SchemaOnly {
+		// What such a Twin has in common with its source can be compared at any time.
+		compared, err := refresher(t).Verify(t.Context(), job, true)
+		if err != nil || !compared.Equal || len(compared.Skipped) == 0 {
+			t.Errorf("compared: %+v, %v", compared, err)
+		}
+		if len(report.Selections) != len(report.Tables) {
+			t.Errorf("%d selections of %d tables", len(report.Selections), len(report.Tables))
+		}
+	}
 	if c.stripped != "" {
 		pgtest.Exec(t, source, c.stripped)
 	}

@@ -49,6 +49,17 @@ func standby(t *testing.T, primary *pglocal.Cluster) *pglocal.Cluster {
 	return c
 }
 
+// follow waits until a standby has seen what its primary has.
+func follow(t *testing.T, primary, replica *pglocal.Cluster) {
+	t.Helper()
+	lsn := scan[string](t, primary.URL("postgres"), "select pg_current_wal_insert_lsn()::text")
+	for deadline := time.Now().Add(60 * time.Second); !scan[bool](t, replica.URL("postgres"), "select pg_last_wal_replay_lsn() >= $1::text::pg_lsn", lsn); {
+		if time.Now().After(deadline) {
+			t.Fatal("the standby does not follow")
+		}
+	}
+}
+
 func TestSourceIsAStandby(t *testing.T) {
 	t.Parallel()
 	primary := pgtest.Cluster(t, map[string]string{"wal_level": "replica", "max_wal_senders": "5"})
@@ -61,16 +72,22 @@ func TestSourceIsAStandby(t *testing.T) {
 	if report.SnapshotLSN == "" {
 		t.Error("the report has no LSN")
 	}
+	// A part of it, by a role that may only read.
+	pgtest.Exec(t, primary.URL("postgres"), `create role reader login password 'pw'; grant select on all tables in schema public to reader`)
+	follow(t, primary, replica)
+	part := twinOf(t, pgtest.URL(t))
+	syncTwin(t, refresh.Job{
+		Source: withUser(t, replica.URL("postgres"), "reader", "pw"), Target: part, Mode: twin.Partial,
+		Subset: &twin.Subset{Roots: []twin.Root{{Table: "public.notes", Limit: 7}}},
+	}, "one")
+	if n := scan[int](t, part, "select count(*) from notes n join people p on p.id = n.person where (select count(*) from people) = 7"); n != 7 {
+		t.Errorf("%d notes were kept with a person each, want 7", n)
+	}
 
 	// The rows of an unlogged table can't be read on a standby, and pg_dump
 	// leaves them out without a word.
 	pgtest.Exec(t, primary.URL("postgres"), "create unlogged table volatile_thing as select 1 x")
-	lsn := scan[string](t, primary.URL("postgres"), "select pg_current_wal_insert_lsn()::text")
-	for deadline := time.Now().Add(20 * time.Second); !scan[bool](t, replica.URL("postgres"), "select pg_last_wal_replay_lsn() >= $1::text::pg_lsn", lsn); {
-		if time.Now().After(deadline) {
-			t.Fatal("the standby does not follow")
-		}
-	}
+	follow(t, primary, replica)
 	_, err := refresher(t).Sync(t.Context(), refresh.Job{Source: replica.URL("postgres"), Target: target}, &lease{token: "two"})
 	if f := twin.AsFailure(err); f == nil || f.Code != twin.CodeRefused || !strings.Contains(f.Message, "volatile_thing is unlogged") {
 		t.Errorf("got %+v", f)
