@@ -53,7 +53,7 @@ func (c *call) authenticate(need string) (int, any) {
 		return c.authenticateApp(value)
 	}
 	t := c.tokens[value]
-	if t == nil || !c.opts.Now().Before(t.expires) {
+	if t == nil || !c.opts.Now().Before(t.expires) && !c.opts.AnyClock {
 		return fails(http.StatusUnauthorized, "Bad credentials")
 	}
 	in := c.st.Installations[t.installation]
@@ -78,6 +78,9 @@ func (c *call) authenticateApp(value string) (int, any) {
 	}
 	if fmt.Sprint(claims["iss"]) != strconv.FormatInt(c.st.App.ID, 10) && !issuedByNumber(claims["iss"], c.st.App.ID) {
 		return fails(http.StatusNotFound, "Integration not found")
+	}
+	if c.opts.AnyClock {
+		return 0, nil
 	}
 	now := c.opts.Now()
 	issued, err := claimTime(claims["iat"])
@@ -211,7 +214,7 @@ func (s *Server) budget(whose string) *budget {
 		b = &budget{}
 		s.budgets[whose] = b
 	}
-	if now := s.now(); !now.Before(b.reset) {
+	if now := s.opts.Now().UTC().Truncate(time.Second); !now.Before(b.reset) {
 		b.reset, b.used = now.Add(time.Hour), 0
 	}
 	return b
@@ -245,7 +248,7 @@ func (c *call) charge(rt route) (int, any) {
 	if b.used > c.opts.RateLimit {
 		return http.StatusForbidden, obj{"message": primaryText, "documentation_url": rateLimitDocs}
 	}
-	if c.token == nil || c.r.Method == http.MethodGet {
+	if c.token == nil || c.r.Method == http.MethodGet || c.opts.ManyWrites {
 		return 0, nil
 	}
 	now := c.opts.Now()

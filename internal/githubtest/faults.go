@@ -163,7 +163,7 @@ func (s *Server) fail(f Fault, w http.ResponseWriter, r *http.Request, next http
 	case BareSecondaryLimit:
 		s.write(w, r, http.StatusForbidden, obj{"message": secondaryText})
 	case PrimaryLimit:
-		used := &budget{used: s.opts.RateLimit, reset: s.now().Add(f.Delay)}
+		used := &budget{used: s.opts.RateLimit, reset: s.opts.Now().Add(f.Delay)}
 		used.headers(w.Header(), s.opts.RateLimit)
 		s.write(w, r, http.StatusForbidden, obj{"message": primaryText, "documentation_url": rateLimitDocs})
 	case Unauthorized:

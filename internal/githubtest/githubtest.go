@@ -16,6 +16,7 @@ import (
 	"net/http"
 	"net/url"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -40,11 +41,18 @@ type Options struct {
 	// RateLimit is the number of requests that each installation may make in
 	// an hour. 0 means 5,000.
 	RateLimit int
+	// ManyWrites lifts the limits on requests that create content, for a history
+	// that is longer than they allow. Faults still tell of limits.
+	ManyWrites bool
+	// AnyClock accepts the tokens of an App whose clock is wrong. GitHub refuses
+	// them; this is for those who want to know what else such a clock does.
+	AnyClock bool
 	// WebhookTimeout is how long a receiver may take to answer. 0 means 10 s.
 	WebhookTimeout time.Duration
 	// Logger receives what goes wrong inside the server. Nil discards it.
 	Logger *slog.Logger
-	// Now is the server's clock. Nil means time.Now.
+	// Now is the server's clock. Nil means time.Now. SetClock moves what is dated
+	// by it.
 	Now func() time.Time
 	// Panel returns facts that the page of a repository shows beside its pull
 	// requests. It is called about once a second for each open page.
@@ -97,6 +105,7 @@ type Server struct {
 	hookBad []*WebhookFault
 	sending bool          // a webhook is on its way
 	later   int           // webhooks that wait for a timer
+	ahead   atomic.Int64  // by how much what is dated is ahead of the clock
 	flush   bool          // a held webhook need not wait for another one
 	changed chan struct{} // closed and replaced at every change
 	dirty   chan struct{} // wakes the goroutine that writes the state file
@@ -247,8 +256,18 @@ func (s *Server) Until(ctx context.Context, ok func() bool) error {
 	}
 }
 
-// now is the server's clock, to the second, as GitHub's times are.
-func (s *Server) now() time.Time { return s.opts.Now().UTC().Truncate(time.Second) }
+// SetClock makes everything that is dated from now on (commits, merges, pushes,
+// deliveries, answers) appear to happen so much later than it does, or earlier.
+// Tokens and limits keep to the true time.
+func (s *Server) SetClock(ahead time.Duration) { s.ahead.Store(int64(ahead)) }
+
+// dated is the time that is written on things.
+func (s *Server) dated() time.Time {
+	return s.opts.Now().UTC().Add(time.Duration(s.ahead.Load()))
+}
+
+// now is the time that is written on things, to the second, as GitHub's are.
+func (s *Server) now() time.Time { return s.dated().Truncate(time.Second) }
 
 // touch tells everybody who waits that the state has changed. The caller holds
 // the lock.

@@ -75,7 +75,7 @@ func (s *Server) OpenPullRequest(n NewPullRequest) (PullRequest, error) {
 		at := cmp.Or(head.Branches[p.HeadBranch], base.Branches[p.BaseBranch])
 		s.adopt(head, base, at)
 		c := head.commit(Commit{
-			Parents: []string{at}, Message: n.Title, Author: p.Author, Time: s.opts.Now().UTC(),
+			Parents: []string{at}, Message: n.Title, Author: p.Author, Time: s.dated(),
 			Files: s.tree(head.Commits[at].Files, n.Files, n.Remove),
 		})
 		events = s.move(head, p.HeadBranch, c.SHA, p.Author)
@@ -260,7 +260,7 @@ func (s *Server) mergeCommit(r *repository, p *PullRequest, m Merge) (string, er
 	if !ok {
 		return "", errors.New("merge conflict")
 	}
-	c := Commit{Parents: []string{base.SHA}, Author: m.By, Time: s.opts.Now().UTC(), Files: tree}
+	c := Commit{Parents: []string{base.SHA}, Author: m.By, Time: s.dated(), Files: tree}
 	switch m.Method {
 	case Squash:
 		c.Message = fmt.Sprintf("%s (#%d)", p.Title, p.Number)
@@ -288,7 +288,7 @@ func (s *Server) rebase(r *repository, base *Commit, commits []*Commit) (string,
 		}
 		base = r.commit(Commit{
 			Parents: []string{base.SHA}, Message: c.Message, Author: c.Author,
-			Time: s.opts.Now().UTC(), Files: tree,
+			Time: s.dated(), Files: tree,
 		})
 	}
 	return base.SHA, nil

@@ -39,7 +39,7 @@ func (s *Server) CreateRepository(n NewRepository) (Repository, error) {
 	}
 	r := s.newRepository(s.st.account(owner, "Organization").Login, name, cmp.Or(n.DefaultBranch, "main"))
 	r.Private = !n.Public
-	c := r.commit(Commit{Message: "Initial commit", Author: "octocat", Time: s.opts.Now().UTC(), Files: s.tree(nil, n.Files, nil)})
+	c := r.commit(Commit{Message: "Initial commit", Author: "octocat", Time: s.dated(), Files: s.tree(nil, n.Files, nil)})
 	r.Branches[r.DefaultBranch] = c.SHA
 	s.touch()
 	return r.view(), nil
@@ -255,7 +255,7 @@ func (s *Server) pushed(r *repository, p Push) (string, error) {
 	}
 	c := r.commit(Commit{
 		Parents: parents, Message: cmp.Or(p.Message, "Change files"), Author: p.Author,
-		Time: s.opts.Now().UTC(), Files: s.tree(before, p.Files, p.Remove),
+		Time: s.dated(), Files: s.tree(before, p.Files, p.Remove),
 	})
 	return c.SHA, nil
 }
