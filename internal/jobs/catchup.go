@@ -174,8 +174,12 @@ func (q *Queue) missedDeliveries(ctx context.Context, point time.Time) (time.Tim
 // attempts reads GitHub's list back to a point in time: for each webhook that
 // no attempt could deliver the latest attempt, and the GUIDs of the others.
 func (q *Queue) attempts(ctx context.Context, point time.Time) (latest time.Time, failed []twin.Attempt, arrived []string, err error) {
+	now, err := store.New(q.pool).Now(ctx)
+	if err != nil {
+		return time.Time{}, nil, nil, err
+	}
 	since := point.Add(-attemptsAgain)
-	if least := time.Now().Add(-attemptsKept); since.Before(least) {
+	if least := now.Add(-attemptsKept); since.Before(least) {
 		since = least
 	}
 	seen := map[string]*twin.Attempt{}
@@ -188,6 +192,10 @@ func (q *Queue) attempts(ctx context.Context, point time.Time) (latest time.Time
 		list, next, err := q.cfg.CatchUp.Deliveries.Attempts(ctx, cursor)
 		if err != nil {
 			return time.Time{}, nil, nil, err
+		}
+		// GitHub's clock was set back since: what is new is older than the point.
+		if page == 0 && len(list) > 0 && list[0].At.Before(point) {
+			since = list[0].At.Add(-attemptsAgain)
 		}
 		old := false
 		for _, a := range list {

@@ -46,7 +46,7 @@ func (w *reportWorker) Timeout(*river.Job[reportArgs]) time.Duration { return re
 
 // NextRetry waits up to five minutes.
 func (w *reportWorker) NextRetry(job *river.Job[reportArgs]) time.Time {
-	return time.Now().Add(backoff(time.Second, job.Attempt, 5*time.Minute))
+	return w.q.clock.Now().Add(backoff(time.Second, job.Attempt, 5*time.Minute))
 }
 
 // Work reports until nothing is left to be said. Only one publisher at a time

@@ -117,7 +117,7 @@ func (q *Queue) again(ctx context.Context, tx pgx.Tx, twinID int64, c claimed, v
 	if err := q.reportRun(ctx, tx, c.run.ID, false); err != nil {
 		return err
 	}
-	return q.startRun(ctx, tx, c.run.ID, &river.InsertOpts{ScheduledAt: time.Now().Add(v.after)})
+	return q.startRun(ctx, tx, c.run.ID, &river.InsertOpts{ScheduledAt: q.clock.Now().Add(v.after)})
 }
 
 // end ends a running run for good and starts the one that waits behind it.

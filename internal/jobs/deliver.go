@@ -90,22 +90,33 @@ func (i *Inserter) Deliver(ctx context.Context, d twin.Delivery) error {
 
 // deliver stores a batch and tells everybody how it went.
 func (i *Inserter) deliver(ctx context.Context, batch []*handed) {
-	if len(batch) > 1 {
-		added, err := i.deliverTogether(ctx, batch)
-		if err == nil {
-			for k, h := range batch {
-				if added[k] {
-					h.done <- nil
-				} else {
-					h.done <- i.known(ctx, h.GUID)
-				}
-			}
-			return
+	if err := i.clock.keep(ctx, store.New(i.pool)); err != nil {
+		for _, h := range batch {
+			h.done <- err
 		}
-		// Perhaps one of them is at fault. None must suffer for another.
+		return
 	}
-	for _, h := range batch {
+	var known []*handed
+	fresh := batch
+	for len(fresh) > 1 {
+		added, err := i.deliverTogether(ctx, fresh)
+		if err != nil {
+			break // perhaps one of them is at fault: none must suffer for another
+		}
+		stored := len(added) == len(fresh)
+		known = append(known, slices.DeleteFunc(fresh, func(h *handed) bool { return slices.Contains(added, h) })...)
+		if fresh = added; stored {
+			for _, h := range fresh {
+				h.done <- nil
+			}
+			fresh = nil
+		}
+	}
+	for _, h := range fresh {
 		h.done <- i.deliverOne(ctx, h.Delivery)
+	}
+	for _, h := range known {
+		h.done <- i.known(ctx, h.GUID)
 	}
 }
 
@@ -129,28 +140,19 @@ func (i *Inserter) deliverOne(ctx context.Context, d twin.Delivery) error {
 	return err
 }
 
-// deliverTogether stores all deliveries that are not known, in one transaction,
-// and says which those were.
-func (i *Inserter) deliverTogether(ctx context.Context, batch []*handed) (added []bool, err error) {
+// errKnown ends a transaction that would have made jobs for deliveries which
+// are known.
+var errKnown = errors.New("some deliveries are known")
+
+// deliverTogether stores deliveries, each with its job, in one transaction. If
+// some are known, none is stored: it gives those that are not.
+func (i *Inserter) deliverTogether(ctx context.Context, batch []*handed) (added []*handed, err error) {
+	jobs := make([]river.InsertManyParams, len(batch))
+	all := make([]twin.Delivery, len(batch))
+	for k, h := range batch {
+		jobs[k], all[k] = river.InsertManyParams{Args: webhookArgs{GUID: h.GUID}}, h.Delivery
+	}
 	err = pgx.BeginFunc(ctx, i.pool, func(tx pgx.Tx) error {
-		all := make([]twin.Delivery, len(batch))
-		for k, h := range batch {
-			all[k] = h.Delivery
-		}
-		if added, err = store.New(tx).AddDeliveries(ctx, all); err != nil {
-			return err
-		}
-		var jobs []river.InsertManyParams
-		var guids []string
-		for k, d := range all {
-			if added[k] {
-				jobs = append(jobs, river.InsertManyParams{Args: webhookArgs{GUID: d.GUID}})
-				guids = append(guids, d.GUID)
-			}
-		}
-		if len(jobs) == 0 {
-			return nil
-		}
 		made, err := i.river.InsertManyTx(ctx, tx, jobs)
 		if err != nil {
 			return fmt.Errorf("insert webhook_process: %w", err)
@@ -159,8 +161,23 @@ func (i *Inserter) deliverTogether(ctx context.Context, batch []*handed) (added 
 		for k, m := range made {
 			ids[k] = m.Job.ID
 		}
-		return store.New(tx).SetDeliveryJobs(ctx, guids, ids)
+		fresh, err := store.New(tx).AddDeliveries(ctx, all, ids)
+		if err != nil {
+			return err
+		}
+		for k, h := range batch {
+			if fresh[k] {
+				added = append(added, h)
+			}
+		}
+		if len(added) < len(batch) {
+			return errKnown
+		}
+		return nil
 	})
+	if errors.Is(err, errKnown) {
+		err = nil
+	}
 	return added, err
 }
 

@@ -64,7 +64,7 @@ func (i *Inserter) enqueue(ctx context.Context, tx pgx.Tx, r twin.Request, h his
 	if from != "" {
 		r.Forced, r.Before = true, from
 	}
-	if r.Trigger == twin.Schedule {
+	if r.Trigger == twin.Schedule || r.Trigger == twin.Rerun {
 		if r.At, err = sinceWhen(ctx, s, twinID, r); err != nil {
 			return 0, err
 		}
@@ -91,9 +91,6 @@ func (i *Inserter) enqueue(ctx context.Context, tx pgx.Tx, r twin.Request, h his
 func known(ctx context.Context, s store.Store, twinID int64, r twin.Request) (run int64, from string, err error) {
 	switch r.Trigger {
 	case twin.Rerun, twin.Schedule, twin.Command:
-		if r.Trigger == twin.Schedule {
-			r.At = time.Time{} // one that has run was for another date
-		}
 		if r.Refusal == nil {
 			run, err = s.RunOfRequest(ctx, twinID, r)
 			return run, "", err

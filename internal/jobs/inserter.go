@@ -18,20 +18,22 @@ type Inserter struct {
 	pool  *pgxpool.Pool
 	river *river.Client[pgx.Tx]
 	log   *slog.Logger
+	clock *clock
 	desk  desk
 }
 
-func newInserter(pool *pgxpool.Pool, client *river.Client[pgx.Tx], log *slog.Logger) *Inserter {
-	return &Inserter{pool: pool, river: client, log: log, desk: desk{turns: make(chan struct{}, deliverTurns)}}
+func newInserter(pool *pgxpool.Pool, client *river.Client[pgx.Tx], now *clock, log *slog.Logger) *Inserter {
+	return &Inserter{pool: pool, river: client, clock: now, log: log, desk: desk{turns: make(chan struct{}, deliverTurns)}}
 }
 
 // NewInserter makes an Inserter for a process that works on nothing itself.
 func NewInserter(pool *pgxpool.Pool, logger *slog.Logger) (*Inserter, error) {
-	client, err := river.NewClient(riverpgxv5.New(pool), &river.Config{Schema: schema, Logger: logger})
+	now := &clock{}
+	client, err := river.NewClient(riverpgxv5.New(pool), &river.Config{Schema: schema, Logger: logger, Test: river.TestConfig{Time: now}})
 	if err != nil {
 		return nil, fmt.Errorf("make queue client: %w", err)
 	}
-	return newInserter(pool, client, logger), nil
+	return newInserter(pool, client, now, logger), nil
 }
 
 // redeliver makes a new job for a delivery that waits without a living one.

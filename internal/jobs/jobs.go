@@ -115,6 +115,7 @@ func New(cfg Config) (*Queue, error) {
 		return nil, fmt.Errorf("heartbeat every %s is too seldom for a lease of %s: at least three must fit", cfg.HeartbeatEvery, cfg.LeaseTTL)
 	}
 	q := &Queue{cfg: cfg, stopped: make(chan struct{})}
+	now := &clock{}
 	workers, err := q.workers()
 	if err != nil {
 		return nil, err
@@ -132,6 +133,8 @@ func New(cfg Config) (*Queue, error) {
 		RescueStuckJobsAfter: 10 * time.Minute,
 		FetchOnlyKnownKinds:  true,
 		ErrorHandler:         errorLog{cfg.Logger},
+		// The one way to tell River what time it is.
+		Test: river.TestConfig{Time: now},
 		// River waits for ever on zero.
 		SoftStopTimeout: max(cfg.Drain, time.Millisecond),
 	})
@@ -143,7 +146,7 @@ func New(cfg Config) (*Queue, error) {
 	if q.beats, err = pgxpool.NewWithConfig(context.Background(), pool); err != nil {
 		return nil, fmt.Errorf("open heartbeat pool: %w", err)
 	}
-	q.Inserter = newInserter(cfg.Pool, client, cfg.Logger)
+	q.Inserter = newInserter(cfg.Pool, client, now, cfg.Logger)
 	return q, nil
 }
 
@@ -170,7 +173,11 @@ func (q *Queue) workers() (*river.Workers, error) {
 // called again.
 func (q *Queue) Start(ctx context.Context) error {
 	ctx, stop := context.WithCancel(ctx)
-	if err := q.river.Start(ctx); err != nil {
+	err := q.setClock(ctx)
+	if err == nil {
+		err = q.river.Start(ctx)
+	}
+	if err != nil {
 		stop()
 		return fmt.Errorf("start queue: %w", err)
 	}
@@ -185,6 +192,19 @@ func (q *Queue) Start(ctx context.Context) error {
 		close(q.stopped)
 	}()
 	return nil
+}
+
+// wrongClock is from when on a process's clock deserves a warning: GitHub
+// refuses the tokens of one that is a minute ahead.
+const wrongClock = 30 * time.Second
+
+// setClock sets the clock that River follows.
+func (q *Queue) setClock(ctx context.Context) error {
+	ahead, err := q.clock.set(ctx, store.New(q.pool))
+	if err == nil && ahead.Abs() > wrongClock {
+		q.log.WarnContext(ctx, "the clock of this process is not that of the database", "ahead", ahead.Round(time.Second))
+	}
+	return err
 }
 
 // Stop ends the work in order and waits until it has ended or ctx does.
@@ -250,7 +270,8 @@ func (i *Inserter) alive(ctx context.Context, tx pgx.Tx, job int64, age time.Dur
 	case rivertype.JobStateAvailable, rivertype.JobStatePending, rivertype.JobStateRetryable, rivertype.JobStateScheduled:
 		return true, nil
 	case rivertype.JobStateRunning:
-		return row.AttemptedAt != nil && time.Since(*row.AttemptedAt) < age, nil
+		now, err := store.New(tx).Now(ctx)
+		return row.AttemptedAt != nil && now.Sub(*row.AttemptedAt) < age, err
 	case rivertype.JobStateCancelled, rivertype.JobStateCompleted, rivertype.JobStateDiscarded:
 	}
 	return false, nil

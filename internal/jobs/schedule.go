@@ -45,7 +45,7 @@ func (w *dueWorker) Timeout(*river.Job[dueArgs]) time.Duration { return webhookT
 
 // NextRetry waits up to five minutes.
 func (w *dueWorker) NextRetry(job *river.Job[dueArgs]) time.Time {
-	return time.Now().Add(backoff(time.Second, job.Attempt, 5*time.Minute))
+	return w.q.clock.Now().Add(backoff(time.Second, job.Attempt, 5*time.Minute))
 }
 
 // Work looks at the default branch as it is now and asks for its sync. While

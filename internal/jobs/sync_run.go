@@ -47,7 +47,7 @@ func (w *syncWorker) Timeout(*river.Job[syncArgs]) time.Duration { return -1 }
 // NextRetry waits up to a minute: only trouble with the control database ends
 // here, and the run waits for nothing else.
 func (w *syncWorker) NextRetry(job *river.Job[syncArgs]) time.Time {
-	return time.Now().Add(backoff(time.Second, job.Attempt, time.Minute))
+	return w.q.clock.Now().Add(backoff(time.Second, job.Attempt, time.Minute))
 }
 
 // Work claims the run, lets the Filler work on it, and stores what came of it.

@@ -41,7 +41,7 @@ func (w *webhookWorker) Timeout(*river.Job[webhookArgs]) time.Duration { return 
 // NextRetry waits up to five minutes: a check should appear within seconds
 // after GitHub answers again.
 func (w *webhookWorker) NextRetry(job *river.Job[webhookArgs]) time.Time {
-	return time.Now().Add(backoff(time.Second, job.Attempt, 5*time.Minute))
+	return w.q.clock.Now().Add(backoff(time.Second, job.Attempt, 5*time.Minute))
 }
 
 // Work processes the delivery. Every part of it may happen twice: a run is

@@ -21,9 +21,9 @@ func (s Store) AddDelivery(ctx context.Context, d twin.Delivery, job int64) (add
 	return n == 1, err
 }
 
-// AddDeliveries stores those deliveries whose GUIDs are not known, without a
-// job, and says which those are.
-func (s Store) AddDeliveries(ctx context.Context, all []twin.Delivery) (added []bool, err error) {
+// AddDeliveries stores those deliveries whose GUIDs are not known, each with the
+// River job that processes it, and says which those are.
+func (s Store) AddDeliveries(ctx context.Context, all []twin.Delivery, jobs []int64) (added []bool, err error) {
 	var guids, events, actions []string
 	var installations, repositories []int64
 	var bodies [][]byte
@@ -33,9 +33,9 @@ func (s Store) AddDeliveries(ctx context.Context, all []twin.Delivery) (added []
 	}
 	// In one order everywhere: two that store the same ones wait for each other.
 	rows, _ := s.db.Query(ctx, `
-		INSERT INTO webhook_delivery (guid, event, action, installation_id, repository_id, payload)
-		SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bytea[]) AS d (guid) ORDER BY guid
-		ON CONFLICT (guid) DO NOTHING RETURNING guid`, guids, events, actions, installations, repositories, bodies) // collect reports the error
+		INSERT INTO webhook_delivery (guid, event, action, installation_id, repository_id, payload, river_job_id)
+		SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bytea[], $7::bigint[]) AS d (guid) ORDER BY guid
+		ON CONFLICT (guid) DO NOTHING RETURNING guid`, guids, events, actions, installations, repositories, bodies, jobs) // collect reports the error
 	stored, err := collect(rows, "store deliveries", pgx.RowTo[string])
 	if err != nil {
 		return nil, err
@@ -50,13 +50,6 @@ func (s Store) AddDeliveries(ctx context.Context, all []twin.Delivery) (added []
 		delete(fresh, guid)
 	}
 	return added, nil
-}
-
-// SetDeliveryJobs notes which River jobs process some deliveries.
-func (s Store) SetDeliveryJobs(ctx context.Context, guids []string, jobs []int64) error {
-	_, err := s.exec(ctx, "note jobs of deliveries", `
-		UPDATE webhook_delivery d SET river_job_id = j.id FROM unnest($1::text[], $2::bigint[]) AS j (guid, id) WHERE d.guid = j.guid`, guids, jobs)
-	return err
 }
 
 // plain drops the one character that a text column refuses.

@@ -97,12 +97,12 @@ func (s Store) InsertRun(ctx context.Context, n NewRun) (int64, error) {
 	r := n.Request
 	var id int64
 	err := s.db.QueryRow(ctx, `
-		INSERT INTO sync_run (twin_id, page_key, trigger, ref, sha, pr, at, spec, target, state, max_attempts, failure, superseded_by, forced_from, indirect, finished_at)
-		VALUES ($1, $2, $3, $4, $5, $6, coalesce($7, now()), $8, $9, $10, $11, $12, nullif($13::bigint, 0), $14, $15,
+		INSERT INTO sync_run (twin_id, page_key, trigger, ref, sha, pr, at, spec, target, state, max_attempts, failure, superseded_by, forced_from, indirect, asked_at, finished_at)
+		VALUES ($1, $2, $3, $4, $5, $6, coalesce($7, now()), $8, $9, $10, $11, $12, nullif($13::bigint, 0), $14, $15, $16,
 			CASE WHEN $10 IN ('queued', 'running') THEN NULL ELSE now() END)
 		RETURNING id`,
 		n.TwinID, n.PageKey, r.Trigger, r.Ref, r.SHA, r.PR, nullTime(r.At), r.Spec, r.Spec.Target,
-		n.State, n.MaxAttempts, n.Failure, n.SupersededBy, forcedFrom(r.Forced, r.Before), n.Indirect).Scan(&id)
+		n.State, n.MaxAttempts, n.Failure, n.SupersededBy, forcedFrom(r.Forced, r.Before), n.Indirect, nullTime(r.AskedAt)).Scan(&id)
 	if err != nil {
 		return 0, fmt.Errorf("store run: %w", err)
 	}
@@ -132,9 +132,9 @@ func (s Store) RunOfRequest(ctx context.Context, twinID int64, r twin.Request) (
 	var id int64
 	_, err := s.maybe(ctx, "find run of request", `
 		SELECT id FROM sync_run
-		WHERE twin_id = $1 AND sha = $2 AND ref = $3 AND (state = 'queued' OR trigger = $4 AND at = $5)
+		WHERE twin_id = $1 AND sha = $2 AND ref = $3 AND (state = 'queued' OR trigger = $4 AND coalesce(asked_at, at) = $5)
 		ORDER BY id DESC LIMIT 1`,
-		[]any{twinID, r.SHA, r.Ref, r.Trigger, nullTime(r.At)}, &id)
+		[]any{twinID, r.SHA, r.Ref, r.Trigger, nullTime(r.AskedAt)}, &id)
 	return id, err
 }
 

@@ -46,6 +46,9 @@ type Request struct {
 	// At is when GitHub says that the branch moved. It orders requests: order
 	// of arrival never does.
 	At time.Time `json:"at"`
+	// AskedAt is when a person asked, by the clock of who received it; zero where
+	// none did. It tells one such request from the next.
+	AskedAt time.Time `json:"asked_at,omitzero"`
 	// Before is the commit that the branch was at before, empty if unknown, and
 	// Forced says that SHA need not come after it: the branch may have come back
 	// to a commit that it was at earlier.

@@ -24,6 +24,7 @@ type Change struct {
 	Forced  bool         // SHA need not come after Before
 	PR      int          // 0 for a push
 	At      time.Time    // when; zero where the event lacks it
+	AskedAt time.Time    // as in twin.Request
 	Places  []twin.Place
 	// Paths are the files that changed, if PathsKnown. Where they are not known
 	// every filter on paths matches: a sync too many is better than a stale Twin.
@@ -127,7 +128,7 @@ func Decide(ch Change, twins []twin.Spec) twin.Decision {
 // request asks for a sync of one Twin.
 func request(ch Change, s twin.Spec) twin.Request {
 	return twin.Request{
-		Repo: ch.Repo, Spec: s, Trigger: ch.Trigger, Ref: ch.Ref, SHA: ch.SHA, PR: ch.PR, At: ch.At,
+		Repo: ch.Repo, Spec: s, Trigger: ch.Trigger, Ref: ch.Ref, SHA: ch.SHA, PR: ch.PR, At: ch.At, AskedAt: ch.AskedAt,
 		Before: ch.Before, Forced: ch.Forced, Places: slices.Clone(ch.Places),
 	}
 }

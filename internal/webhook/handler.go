@@ -111,7 +111,6 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // store keeps an event that we act on.
 func (h *Handler) store(ctx context.Context, w http.ResponseWriter, ev github.Event) {
-	log := h.log.With("delivery", ev.GUID, "event", ev.Name, "repo", ev.Repository.FullName(), "installation", ev.InstallationID)
 	err := h.queue.Deliver(ctx, twin.Delivery{
 		GUID: ev.GUID, Event: ev.Name, Action: ev.Action,
 		InstallationID: ev.InstallationID, RepositoryID: ev.Repository.ID,
@@ -120,18 +119,19 @@ func (h *Handler) store(ctx context.Context, w http.ResponseWriter, ev github.Ev
 	switch {
 	case errors.Is(err, twin.ErrDuplicate):
 		h.count(label(ev.Name), outcomeDuplicate)
-		log.InfoContext(ctx, "webhook was stored before")
+		h.log.InfoContext(ctx, "webhook was stored before", "delivery", ev.GUID, "event", ev.Name, "repo", ev.Repository.FullName())
 		answer(w, http.StatusAccepted, "known")
 	case err != nil:
 		// Not a 2xx: GitHub notes the failure, and the delivery can be asked for
 		// again.
 		h.count(label(ev.Name), outcomeFailed)
-		log.ErrorContext(ctx, "webhook could not be stored", "err", err)
+		h.log.ErrorContext(ctx, "webhook could not be stored", "delivery", ev.GUID, "event", ev.Name, "repo", ev.Repository.FullName(), "err", err)
 		w.Header().Set("Retry-After", "60")
 		answer(w, http.StatusServiceUnavailable, "unavailable")
 	default:
 		h.count(label(ev.Name), outcomeStored)
-		log.InfoContext(ctx, "webhook stored")
+		// Whoever processes it says more at a level that is read.
+		h.log.DebugContext(ctx, "webhook stored", "delivery", ev.GUID, "event", ev.Name)
 		answer(w, http.StatusAccepted, "accepted")
 	}
 }

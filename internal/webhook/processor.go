@@ -19,7 +19,9 @@ const commitGrace = 2 * time.Minute
 type GitHub interface {
 	// File reads a file at a commit; see github.App for its errors.
 	File(ctx context.Context, repo twin.Repository, path, ref string) ([]byte, error)
-	// BranchHead gives the commit that a branch is at.
+	// Head gives the commit that a branch is at, and when GitHub said so.
+	Head(ctx context.Context, repo twin.Repository, branch string) (github.Head, error)
+	// BranchHead gives the commit alone.
 	BranchHead(ctx context.Context, repo twin.Repository, branch string) (string, error)
 	// PullRequestFiles lists the files a pull request changes, old names of
 	// renamed ones included.
@@ -47,12 +49,11 @@ type Processor struct {
 	binder Binder
 	runs   Runs
 	log    *slog.Logger
-	now    func() time.Time
 }
 
 // NewProcessor makes a Processor.
 func NewProcessor(gh GitHub, policy Policy, binder Binder, runs Runs, log *slog.Logger) *Processor {
-	return &Processor{github: gh, policy: policy, binder: binder, runs: runs, log: log, now: time.Now}
+	return &Processor{github: gh, policy: policy, binder: binder, runs: runs, log: log}
 }
 
 // declinedError is the reason why nothing is done.
@@ -77,20 +78,33 @@ func (p *Processor) Decide(ctx context.Context, d twin.Delivery) (twin.Decision,
 	dec, err := p.understand(ctx, ev, d)
 	var no *declinedError
 	var later *twin.LaterError
+	if errors.Is(err, github.ErrNoCommit) {
+		err = p.unseen(ctx, d, err)
+	}
 	switch {
 	case errors.As(err, &no):
 		return twin.Decision{Reason: no.reason}, nil
 	case errors.Is(err, twin.ErrUnreachable):
 		p.log.WarnContext(ctx, "repository is out of reach", "delivery", d.GUID, "repo", ev.Repository.FullName(), "err", err)
 		return twin.Decision{Reason: "the App can't reach the repository any more"}, nil
-	case errors.Is(err, github.ErrNoCommit) && p.now().Sub(d.ReceivedAt) > commitGrace:
-		return twin.Decision{Reason: "GitHub does not show the commit"}, nil
 	case errors.As(err, &later):
 		return twin.Decision{}, later
 	case err != nil:
 		return twin.Decision{}, fmt.Errorf("decide on delivery %s: %w", d.GUID, err)
 	}
 	return dec, nil
+}
+
+// unseen gives up a commit that GitHub has not shown for long enough.
+func (p *Processor) unseen(ctx context.Context, d twin.Delivery, err error) error {
+	now, failed := p.runs.Now(ctx)
+	switch {
+	case failed != nil:
+		return failed
+	case now.Sub(d.ReceivedAt) > commitGrace:
+		return declined("GitHub does not show the commit")
+	}
+	return err
 }
 
 // understand tells a press on Re-run from a branch that was moved, and both

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/neontwin/neontwin/internal/github"
 	"github.com/neontwin/neontwin/internal/spec"
@@ -19,6 +20,9 @@ type Runs interface {
 	// reported on a commit of a repository, with all of its places; of one Twin
 	// alone where run, one of its runs, is not 0.
 	Reported(ctx context.Context, repositoryID int64, sha string, run int64) ([]twin.Request, error)
+	// Now is the time by the clock that says when deliveries were received: no
+	// process's own.
+	Now(ctx context.Context) (time.Time, error)
 }
 
 // rerun answers a press on Re-run. Whoever may write to the repository may ask
@@ -61,11 +65,15 @@ func (p *Processor) rerun(ctx context.Context, ev github.Event, d twin.Delivery)
 
 // again asks anew for what a run was for.
 func (p *Processor) again(ctx context.Context, repo twin.Repository, d twin.Delivery, was twin.Request) ([]twin.Request, error) {
-	ch := Change{Repo: repo, Trigger: twin.Rerun, Ref: was.Ref, PR: was.PR, At: d.ReceivedAt, Places: was.Places}
-	var err error
-	if ch.SHA, err = p.github.BranchHead(ctx, repo, ch.Branch()); err != nil {
+	ch := Change{Repo: repo, Trigger: twin.Rerun, Ref: was.Ref, PR: was.PR, AskedAt: d.ReceivedAt, Places: was.Places}
+	head, err := p.github.Head(ctx, repo, ch.Branch())
+	if errors.Is(err, github.ErrNoBranch) {
+		return nil, declined("branch %s is gone", ch.Branch())
+	}
+	if err != nil {
 		return nil, err
 	}
+	ch.SHA, ch.At = head.SHA, head.AsOf
 	twins, err := p.twins(ctx, ch)
 	var wrong *twin.Failure
 	var no *declinedError

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/neontwin/neontwin/internal/spec"
 	"github.com/neontwin/neontwin/internal/twin"
@@ -22,6 +23,8 @@ func (f fakeRuns) Reported(_ context.Context, repositoryID int64, sha string, ru
 	}
 	return f, nil
 }
+
+func (fakeRuns) Now(context.Context) (time.Time, error) { return time.Now(), nil }
 
 func pressed(kind, externalID, sender string) twin.Delivery {
 	return delivery(kind, fmt.Sprintf(`{"action":"rerequested","sender":{"login":%q},%q:{"head_sha":%q,"external_id":%q},`, sender, kind, shaHead, externalID))
@@ -73,7 +76,7 @@ func TestRerun(t *testing.T) {
 					name, why = "!"+name, why+r.Refusal.Message
 				}
 				got = append(got, name)
-				if r.Trigger != twin.Rerun || r.SHA != shaMain || len(r.Places) != 2 || !r.At.Equal(c.d.ReceivedAt) {
+				if r.Trigger != twin.Rerun || r.SHA != shaMain || len(r.Places) != 2 || !r.AskedAt.Equal(c.d.ReceivedAt) || r.At.IsZero() {
 					t.Errorf("asked for %+v, want the head of main, reported where it was", r)
 				}
 			}

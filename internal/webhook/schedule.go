@@ -39,7 +39,7 @@ func (p *Processor) Scheduled(ctx context.Context, repo twin.Repository, name st
 	switch {
 	case errors.Is(err, twin.ErrUnreachable):
 		return twin.Decision{Reason: "the App can't reach the repository any more"}, nil
-	case errors.Is(err, github.ErrNoCommit):
+	case errors.Is(err, github.ErrNoCommit) || errors.Is(err, github.ErrNoBranch):
 		return twin.Decision{Reason: "GitHub does not show the default branch"}, nil
 	case err != nil:
 		return twin.Decision{}, fmt.Errorf("look at the default branch for a schedule: %w", err)
@@ -48,12 +48,11 @@ func (p *Processor) Scheduled(ctx context.Context, repo twin.Repository, name st
 }
 
 func (p *Processor) scheduled(ctx context.Context, repo twin.Repository, name string) (twin.Decision, error) {
-	// The time from before GitHub was asked: what is moved meanwhile is newer.
-	ch := Change{Repo: repo, Trigger: twin.Schedule, Ref: heads + repo.DefaultBranch, At: p.now()}
-	var err error
-	if ch.SHA, err = p.github.BranchHead(ctx, repo, repo.DefaultBranch); err != nil {
+	head, err := p.github.Head(ctx, repo, repo.DefaultBranch)
+	if err != nil {
 		return twin.Decision{}, err
 	}
+	ch := Change{Repo: repo, Trigger: twin.Schedule, Ref: heads + repo.DefaultBranch, SHA: head.SHA, At: head.AsOf}
 	ch.Places = []twin.Place{{Role: twin.Merge, SHA: ch.SHA}}
 	twins, err := p.twins(ctx, ch)
 	declared, failed := p.declaration(ctx, ch, twins, err)

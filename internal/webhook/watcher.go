@@ -42,6 +42,9 @@ func NewWatcher(gh Sights, grace time.Duration) *Watcher { return &Watcher{githu
 // accepted under one.
 const ownGUID = "catchup-"
 
+// apart is how far apart the times of two moves must be to say which was later.
+const apart = 3 * time.Second
+
 // Missing makes the deliveries that should have told how a branch came to be
 // what it is, newest first: so that the newest commit is synced and older ones
 // find that they are. pushed is the latest push of the branch that was decided
@@ -66,6 +69,13 @@ func (w *Watcher) Missing(ctx context.Context, repo twin.Repository, branch stri
 	m := twin.Missing{Head: twin.Fact{Repo: repo, Ref: heads + branch, SHA: head.SHA, At: head.AsOf}}
 	if pushed.SHA == "" {
 		return m, nil
+	}
+	// What is seen now is newer than all that was told before, whatever time
+	// that was told with: GitHub's clock may have been set back since.
+	for _, f := range append([]twin.Fact{pushed}, known...) {
+		if least := f.At.Add(apart).Truncate(time.Second); m.Head.At.Before(least) {
+			m.Head.At = least
+		}
 	}
 	if head.SHA != pushed.SHA {
 		// A clock that is ahead must not hide a commit for ever.
