@@ -58,7 +58,7 @@ func open(ctx context.Context, o options, log io.Writer) (b *bench, err error) {
 		return nil, err
 	}
 	b.key = base64.StdEncoding.EncodeToString(pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)}))
-	b.client = &http.Client{Timeout: 15 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 4 * o.clients}}
+	b.client = &http.Client{Timeout: 15 * time.Second}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, b.close(context.WithoutCancel(ctx)))
@@ -120,8 +120,9 @@ func (b *bench) settle(ctx context.Context) error {
 // server is a process that takes webhooks and works on none.
 type server struct {
 	*exec.Cmd
-	url string
-	log *os.File
+	addr  string
+	wires chan *wire // those that nobody uses
+	log   *os.File
 }
 
 func (b *bench) serve(ctx context.Context) (*server, error) {
@@ -133,7 +134,7 @@ func (b *bench) serve(ctx context.Context) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &server{Cmd: exec.CommandContext(ctx, b.binary, "serve", "--role", "web"), url: fmt.Sprintf("http://127.0.0.1:%d/webhooks/github", port)}
+	s := &server{Cmd: exec.CommandContext(ctx, b.binary, "serve", "--role", "web"), addr: fmt.Sprintf("127.0.0.1:%d", port), wires: make(chan *wire, b.clients)}
 	if s.log, err = os.Create(filepath.Join(b.cache, "server.log")); err != nil {
 		return nil, err
 	}
@@ -175,4 +176,7 @@ func (s *server) kill() {
 	_ = s.Process.Kill()
 	_ = s.Wait()
 	_ = s.log.Close()
+	for len(s.wires) > 0 {
+		_ = (<-s.wires).Close()
+	}
 }
