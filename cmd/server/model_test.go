@@ -25,12 +25,14 @@ import (
 )
 
 // TestModel lets one web process and three workers live through a random
-// history: merges and pushes, webhooks that are lost, fail, come twice, late or
-// in the wrong order, trouble at GitHub, processes that are killed, stopped in
-// order or frozen, a control database that restarts, suspensions, cancels and
-// re-runs. All along the Twins must answer, whole, and never go back to an older
-// commit. In the end they are of the newest one, every check has ended, nothing
-// waits, nothing is left behind, and what was answered is there.
+// history: merges, pushes and forced pushes, webhooks that are lost, fail, come
+// twice, late or in the wrong order, trouble at GitHub, processes that are
+// killed, stopped in order or frozen, a control database that restarts, clocks
+// that jump (GitHub's, and in a long history those of workers), suspensions,
+// cancels and re-runs. All along the Twins must answer, whole, and never go back
+// to where the branch was earlier. In the end they are where it is, every check
+// has ended, nothing waits, nothing is left behind, and what was answered is
+// there.
 //
 // NEONTWIN_MODEL_EVENTS says how many events, NEONTWIN_SEED which history.
 func TestModel(t *testing.T) {
@@ -42,6 +44,9 @@ func TestModel(t *testing.T) {
 		if events, err = strconv.Atoi(text); err != nil {
 			t.Fatal(err)
 		}
+		if m.wrong, err = wrongBinary(t); err != nil {
+			t.Fatal(err)
+		}
 	}
 	watch, stop := context.WithCancel(t.Context())
 	var watchers sync.WaitGroup
@@ -51,6 +56,10 @@ func TestModel(t *testing.T) {
 	for n := range events {
 		m.happen(n)
 		m.pause(150 * time.Millisecond)
+		if n%100 == 99 {
+			m.answered()
+			t.Logf("%d events: %v", n+1, m.happened)
+		}
 		if t.Failed() {
 			break
 		}
@@ -73,16 +82,28 @@ type model struct {
 	workers  []*process
 	twins    []string // their addresses
 	happened map[string]int
-	// order is where each commit of main stands in its history.
+	// commits is where main was, one after the other, order at which places of it
+	// a commit stands, and epochs how often GitHub's clock had been set back then.
 	mu      sync.Mutex
-	order   map[string]int
+	order   map[string][]int
 	commits []string
+	epochs  []int
+	epoch   int
+	clock   time.Duration // by how much GitHub's is ahead
 	pulls   []githubtest.PullRequest
 	frozen  *process
-	gone    bool // the App is suspended
+	gone    bool   // the App is suspended
+	wrong   string // a server whose clock jumps, empty if there is none
 }
 
-const modelPeople = 40
+const (
+	modelPeople = 40
+	modelFile   = `version: 1
+twins:
+  first: {source: prod, target: a, mode: full, on: {push: {branches: [main]}, pull_request: {branches: [main]}}}
+  second: {source: prod, target: b, mode: full, on: {push: {branches: [main]}}, on_newer: restart}
+`
+)
 
 func newModel(t *testing.T) *model {
 	t.Helper()
@@ -94,8 +115,9 @@ func newModel(t *testing.T) *model {
 		}
 	}
 	t.Logf("NEONTWIN_SEED=%d", seed)
-	w := newWorld(t, fmt.Sprintf("create table people (id int primary key, name text); insert into people select n, 'p' || n from generate_series(1, %d) n", modelPeople))
-	m := &model{world: w, seed: seed, random: rand.New(rand.NewPCG(seed, 1)), happened: map[string]int{}, order: map[string]int{}}
+	people := fmt.Sprintf("create table people (id int primary key, name text); insert into people select n, 'p' || n from generate_series(1, %d) n", modelPeople)
+	w := newWorldWith(t, people, githubtest.Options{RateLimit: 1_000_000, ManyWrites: true, AnyClock: true})
+	m := &model{world: w, seed: seed, random: rand.New(rand.NewPCG(seed, 1)), happened: map[string]int{}, order: map[string][]int{}}
 	m.cluster = pgtest.Cluster(t, nil)
 	t.Cleanup(func() { _ = m.cluster.Kill(context.Background()) })
 	var err error
@@ -128,23 +150,27 @@ func newModel(t *testing.T) *model {
 		m.workers = append(m.workers, m.worker())
 	}
 	w.await("the web process is ready", 30*time.Second, func() bool { return status(w.admin+"/readyz") == 200 })
-	m.committed(w.push(githubtest.Push{Files: map[string]string{".github/neon-twin.yml": `version: 1
-twins:
-  first: {source: prod, target: a, mode: full, on: {push: {branches: [main]}, pull_request: {branches: [main]}}}
-  second: {source: prod, target: b, mode: full, on: {push: {branches: [main]}}, on_newer: restart}
-`}}))
+	m.push(githubtest.Push{Files: map[string]string{".github/neon-twin.yml": modelFile}})
 	w.await("both Twins exist", 60*time.Second, func() bool { return m.count("select count(*) from sync_run where state = 'succeeded'") >= 2 })
 	return m
 }
 
 // worker starts a worker with ports of its own.
 func (m *model) worker() *process {
+	path, err := binary()
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	return m.workerOf(path)
+}
+
+func (m *model) workerOf(path string) *process {
 	port := freePort(m.t)
 	was := slices.Clone(m.env)
 	defer func() { m.env = was }()
 	m.setenv("ADMIN_ADDR", fmt.Sprintf("127.0.0.1:%d", port))
 	m.setenv("LISTEN_ADDR", fmt.Sprintf("127.0.0.1:%d", freePort(m.t)))
-	return m.launch("serve", "--role", "worker")
+	return m.launchBinary(path, "serve", "--role", "worker")
 }
 
 func (m *model) pause(most time.Duration) {
@@ -156,14 +182,45 @@ func (m *model) pause(most time.Duration) {
 	}
 }
 
-// committed notes what main's head is now.
-func (m *model) committed(sha string) {
+// moves lets main be moved, and notes where it is then. Nobody looks at the
+// Twins meanwhile.
+func (m *model) moves(do func() (sha string)) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if _, known := m.order[sha]; !known {
-		m.order[sha] = len(m.order)
-		m.commits = append(m.commits, sha)
+	sha := do()
+	if n := len(m.commits); n > 0 && m.commits[n-1] == sha {
+		return
 	}
+	m.order[sha] = append(m.order[sha], len(m.commits))
+	m.commits, m.epochs = append(m.commits, sha), append(m.epochs, m.epoch)
+}
+
+func (m *model) push(p githubtest.Push) { m.moves(func() string { return m.world.push(p) }) }
+
+// force moves main back, or on to where it was once, or puts another commit in
+// the place of its last one. A forced push within the same moment as another
+// move can't be told from it by time: it keeps a distance.
+func (m *model) force(n int) {
+	m.advance(40 * time.Second)
+	switch m.random.IntN(3) {
+	case 0:
+		m.push(githubtest.Push{Force: true, Files: map[string]string{".github/neon-twin.yml": modelFile, fmt.Sprint("replaced", n): "x"}})
+	default:
+		least := max(0, len(m.commits)-8)
+		m.push(githubtest.Push{Force: true, To: m.commits[least+m.random.IntN(len(m.commits)-least)]})
+	}
+	m.advance(40 * time.Second)
+}
+
+// advance moves GitHub's clock.
+func (m *model) advance(by time.Duration) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if by < 0 {
+		m.epoch++
+	}
+	m.clock += by
+	m.github.SetClock(m.clock)
 }
 
 // count asks the control database, which may be away for a while.
@@ -185,7 +242,24 @@ func (m *model) happenings() []happening {
 	return []happening{
 		{"merge", 12, m.mergeOne},
 		{"push", 8, func(n int) {
-			m.committed(m.push(githubtest.Push{Files: map[string]string{fmt.Sprint("direct", n): "x"}}))
+			m.push(githubtest.Push{Files: map[string]string{fmt.Sprint("direct", n): "x"}})
+		}},
+		{"forced push", 4, m.force},
+		{"GitHub's clock jumps", 3, func(int) {
+			by := []time.Duration{5 * time.Second, 2 * time.Minute, 3 * time.Hour}[m.random.IntN(3)]
+			if m.random.IntN(2) == 0 && m.clock > -12*time.Hour {
+				by = -by
+			}
+			m.advance(by)
+		}},
+		{"worker whose clock jumps", 3, func(int) {
+			if m.wrong == "" {
+				return
+			}
+			i := m.random.IntN(len(m.workers))
+			m.thaw(m.workers[i])
+			_ = m.workers[i].Process.Signal(syscall.SIGTERM)
+			m.workers[i] = m.workerOf(m.wrong)
 		}},
 		{"webhook trouble", 8, func(int) {
 			kind := []githubtest.WebhookTrouble{
@@ -268,8 +342,11 @@ func (m *model) happen(n int) {
 
 func (m *model) mergeOne(n int) {
 	methods := []githubtest.Method{githubtest.MergeCommit, githubtest.Squash, githubtest.Rebase}
-	pr := m.merge(n, githubtest.Merge{Method: methods[m.random.IntN(3)], PushFirst: m.random.IntN(2) == 0})
-	m.committed(pr.MergeSHA)
+	var pr githubtest.PullRequest
+	m.moves(func() string {
+		pr = m.merge(n, githubtest.Merge{Method: methods[m.random.IntN(3)], PushFirst: m.random.IntN(2) == 0})
+		return pr.MergeSHA
+	})
 	m.pulls = append(m.pulls, pr)
 }
 
@@ -316,17 +393,17 @@ func (m *model) calm() {
 		m.gone = false
 	}
 	// A cancelled run leaves the Twin as it was; the next commit brings both up.
-	m.committed(m.push(githubtest.Push{Files: map[string]string{"last": "x"}}))
+	m.push(githubtest.Push{Files: map[string]string{"last": "x"}})
 	head := m.commits[len(m.commits)-1]
-	m.await("both Twins are of the newest commit", 90*time.Second, func() bool {
+	m.await("both Twins are of the newest commit", 3*time.Minute, func() bool {
 		return m.count(fmt.Sprintf("select count(distinct twin_id) from sync_run where state = 'succeeded' and sha = '%s'", head)) == 2
 	})
-	m.await("nothing waits or runs", 90*time.Second, func() bool {
+	m.await("nothing waits or runs", 3*time.Minute, func() bool {
 		return m.count(`select (select count(*) from sync_run where state in ('queued', 'running'))
 			+ (select count(*) from webhook_delivery where processed_at is null)
 			+ (select count(*) from check_publication where wanted_version > posted_version and unreachable_at is null)`) == 0
 	})
-	m.await("every check has ended", 60*time.Second, func() bool {
+	m.await("every check has ended", 3*time.Minute, func() bool {
 		return !slices.ContainsFunc(m.everyCheck(), func(c githubtest.CheckRun) bool { return c.Status != "completed" })
 	})
 }
@@ -334,11 +411,11 @@ func (m *model) calm() {
 // everyCheck gives the checks of all commits that could have one.
 func (m *model) everyCheck() []githubtest.CheckRun {
 	var all []githubtest.CheckRun
-	for _, sha := range m.commits {
+	for sha := range m.order {
 		all = append(all, m.checks(sha)...)
 	}
 	for _, pr := range m.pulls {
-		if pr.HeadSHA != pr.MergeSHA {
+		if _, main := m.order[pr.HeadSHA]; !main {
 			all = append(all, m.checks(pr.HeadSHA)...)
 		}
 	}
@@ -346,7 +423,8 @@ func (m *model) everyCheck() []githubtest.CheckRun {
 }
 
 // watch asks a Twin over and over: it must answer with all of its rows, and
-// never be of an older commit than before.
+// never go back to where the branch was before. Only a clock of GitHub's that is
+// set back may have it do so, for as long as it takes to look at the branch.
 func (m *model) watch(ctx context.Context, address string) {
 	last := -1
 	tick := time.NewTicker(40 * time.Millisecond)
@@ -369,17 +447,22 @@ func (m *model) watch(ctx context.Context, address string) {
 			}
 			continue
 		}
-		m.mu.Lock()
-		at, known := m.order[sha]
-		m.mu.Unlock()
-		switch {
-		case people != modelPeople:
+		if people != modelPeople {
 			m.t.Errorf("a Twin has %d people, want %d", people, modelPeople)
-		case known && at < last: // one that is not known yet is younger
-			m.t.Errorf("a Twin went back from commit %d to commit %d", last, at)
-		case known:
-			last = at
 		}
+		m.mu.Lock()
+		places := m.order[sha] // of one that was there twice, the next
+		at := slices.IndexFunc(places, func(p int) bool { return p >= last })
+		switch {
+		case at >= 0:
+			last = places[at]
+		case len(places) > 0 && m.epochs[places[len(places)-1]] == m.epochs[last]:
+			m.t.Errorf("a Twin went back from %.7s, commit %d, to %.7s, commit %d", m.commits[last], last, sha, places[len(places)-1])
+			fallthrough
+		case len(places) > 0:
+			last = places[len(places)-1]
+		}
+		m.mu.Unlock()
 	}
 }
 
@@ -403,21 +486,20 @@ func (m *model) judge() {
 			m.t.Errorf("in the end a Twin has %d people and is of commit %.7s, want %d and %.7s (%v)", people, sha, modelPeople, head, err)
 		}
 	}
-	// What was answered is there.
-	for _, d := range m.github.Deliveries() {
-		if d.StatusCode != 202 || strings.Contains(d.ResponseBody, "ignored") {
-			continue
-		}
-		var there bool
-		if err := m.pool.QueryRow(m.t.Context(), "select exists (select from webhook_delivery where guid = $1)", d.GUID).Scan(&there); err != nil || !there {
-			m.t.Errorf("delivery %s (%s) was answered %d and is not there: %v", d.GUID, d.Event, d.StatusCode, err)
+	m.answered()
+	// One fact is synced once, unless somebody asked again or ended it.
+	var once []string // those that came back were more facts than one
+	for sha, places := range m.order {
+		if len(places) == 1 {
+			once = append(once, sha)
 		}
 	}
-	// One fact is synced once, unless somebody asked again or ended it.
-	twice := m.count(`select count(*) from (select twin_id, sha from sync_run where trigger in ('push', 'pull_request')
-		and state in ('succeeded', 'failed') group by 1, 2 having count(*) > 1) d`)
-	if twice != 0 {
-		m.t.Errorf("%d facts were synced twice", twice)
+	var twice []string
+	err := m.pool.QueryRow(m.t.Context(), `select coalesce(array_agg(left(sha, 7)), '{}') from (select twin_id, sha from sync_run
+		where trigger in ('push', 'pull_request') and state in ('succeeded', 'failed') and sha = any ($1)
+		group by 1, 2 having count(*) > 1) d`, once).Scan(&twice)
+	if err != nil || len(twice) != 0 {
+		m.t.Errorf("synced twice: %v (%v)", twice, err)
 	}
 	if failed := m.count("select count(*) from sync_run where state = 'failed'"); failed != 0 {
 		m.t.Errorf("%d runs have failed", failed)
@@ -433,6 +515,20 @@ func (m *model) judge() {
 	}
 	if left := m.databases(); len(left) != len(m.twins) {
 		m.t.Errorf("databases are left behind: %v", left)
+	}
+}
+
+// answered wants everything to be there that was answered with a 202.
+func (m *model) answered() {
+	for _, d := range m.github.Deliveries() {
+		if d.StatusCode != 202 || strings.Contains(d.ResponseBody, "ignored") {
+			continue
+		}
+		var there bool
+		err := m.pool.QueryRow(m.t.Context(), "select exists (select from webhook_delivery where guid = $1)", d.GUID).Scan(&there)
+		if err == nil && !there {
+			m.t.Errorf("delivery %s (%s) was answered %d and is not there", d.GUID, d.Event, d.StatusCode)
+		}
 	}
 }
 

@@ -52,6 +52,11 @@ const repo = "acme/shop"
 
 func newWorld(t *testing.T, source string) *world {
 	t.Helper()
+	return newWorldWith(t, source, githubtest.Options{})
+}
+
+func newWorldWith(t *testing.T, source string, o githubtest.Options) *world {
+	t.Helper()
 	w := &world{t: t, control: pgtest.URL(t), source: pgtest.URL(t)}
 	w.asking = pgtest.Connect(t, w.control)
 	pgtest.Exec(t, w.source, source)
@@ -62,7 +67,7 @@ func newWorld(t *testing.T, source string) *world {
 		}
 	})
 	var err error
-	if w.github, err = githubtest.Start(t.Context(), githubtest.Options{}); err != nil {
+	if w.github, err = githubtest.Start(t.Context(), o); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = w.github.Close() })
@@ -126,6 +131,11 @@ func (w *world) launch(args ...string) *process {
 	if len(args) == 0 {
 		args = []string{"serve"}
 	}
+	return w.launchBinary(path, args...)
+}
+
+func (w *world) launchBinary(path string, args ...string) *process {
+	w.t.Helper()
 	p := &process{Cmd: exec.CommandContext(context.Background(), path, args...), log: &lockedBuffer{}, done: make(chan struct{})}
 	p.Env, p.Stdout, p.Stderr = w.env, p.log, p.log
 	if err := p.Start(); err != nil {
