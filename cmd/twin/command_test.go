@@ -110,6 +110,7 @@ func noPassword(t *testing.T, text string, addresses ...string) {
 
 func TestUsage(t *testing.T) {
 	t.Parallel()
+	both := map[string]string{"NEONTWIN_SOURCE_URL": "postgres://a/b", "NEONTWIN_TARGET_URL": "postgres://a/c"}
 	for name, c := range map[string]struct {
 		args []string
 		env  map[string]string
@@ -123,6 +124,13 @@ func TestUsage(t *testing.T) {
 		"all that is wrong": {[]string{"sync", "--jobs", "65"}, nil, 2, []string{"NEONTWIN_SOURCE_URL", "NEONTWIN_TARGET_URL", "--jobs"}},
 		"plan as well":      {[]string{"plan"}, map[string]string{"NEONTWIN_SOURCE_URL": "postgres://a/b"}, 2, []string{"NEONTWIN_TARGET_URL"}},
 		"unknown mode":      {[]string{"sync", "--mode", "half"}, nil, 2, []string{"half", "schema_only"}},
+		"mode and file":     {[]string{"plan", "--mode", "full", "--file", "testdata/partial.yml"}, both, 2, []string{"--mode", "--file"}},
+		"partial alone":     {[]string{"sync", "--mode", "partial"}, both, 2, []string{"--file", "--twin"}},
+		"twin alone":        {[]string{"plan", "--twin", "small"}, both, 2, []string{"--file"}},
+		"no such file":      {[]string{"plan", "--file", "testdata/none.yml"}, both, 2, []string{"testdata/none.yml"}},
+		"which twin":        {[]string{"plan", "--file", "testdata/partial.yml"}, both, 2, []string{"--twin", "small, bare"}},
+		"no such twin":      {[]string{"plan", "--file", "testdata/partial.yml", "--twin", "x"}, both, 2, []string{`no Twin "x"`, "small, bare"}},
+		"wrong file":        {[]string{"plan", "--file", "testdata/wrong.yml"}, both, 2, []string{"testdata/wrong.yml:8:22:", "testdata/wrong.yml:9:5:"}},
 		"unknown strategy":  {[]string{"sync", "--publish", "hope"}, nil, 2, []string{"hope", "in_place"}},
 		"no address": {
 			[]string{"sync", "--source", "postgres://u:hidden-word@[broken/db", "--target", "postgres://u:hidden-word@h/db"},

@@ -11,6 +11,9 @@ import (
 
 func printReport(w io.Writer, r twin.Report) {
 	fmt.Fprintf(w, "Published %s: %d tables, %d rows, %s in %s\n", r.Database, len(r.Tables), r.Rows(), twin.HumanBytes(r.Bytes()), twin.HumanSeconds(r.Seconds))
+	if len(r.Selections) > 0 {
+		fmt.Fprintf(w, "Kept %s.\n", twin.KeptOf(r.Selections))
+	}
 	fmt.Fprintf(w, "Snapshot of the source: %s (LSN %s), run %s\n", r.SnapshotAt.UTC().Format("2006-01-02 15:04:05 UTC"), r.SnapshotLSN, r.Run)
 	for _, v := range r.Verified {
 		fmt.Fprintln(w, "Verified: "+v)
@@ -29,7 +32,24 @@ func printPlan(w io.Writer, p *clone.Plan) {
 	_ = t.Flush() // its errors are the writer's
 	fmt.Fprintf(w, "\nThen %d foreign keys, %d other definitions, %d sequences, %d statements for materialized views.\n",
 		len(p.ForeignKeys)+len(p.Attach), len(p.After), len(p.Sequences), len(p.Refresh))
+	printSelections(w, p.Selections)
 	printHazards(w, p.Hazards)
+}
+
+// printSelections says which rows are kept of which tables, and why.
+func printSelections(w io.Writer, all []twin.Selection) {
+	if len(all) == 0 {
+		return
+	}
+	kept, empty := twin.MostKept(all)
+	fmt.Fprintf(w, "\n%s are kept:\n\n", twin.KeptOf(all))
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "table\tkept\trule\twhy")
+	for _, s := range append(kept, empty...) {
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", s.Table, s.Kept(), s.Rule, s.Because(len(s.Why)))
+	}
+	_ = t.Flush() // its errors are the writer's
+	fmt.Fprintln(w)
 }
 
 func printHazards(w io.Writer, hazards []twin.Hazard) {
@@ -47,13 +67,15 @@ func printHazards(w io.Writer, hazards []twin.Hazard) {
 
 // planJSON is what plan --json prints.
 type planJSON struct {
-	Mode      twin.Mode     `json:"mode"`
-	Rows      int64         `json:"rows_estimate"`
-	Bytes     int64         `json:"bytes_estimate"`
-	Indexes   int           `json:"indexes"`
-	Tables    []planTable   `json:"tables"`
-	Hazards   []twin.Hazard `json:"hazards"`
-	Forbidden bool          `json:"refused"`
+	Mode    twin.Mode   `json:"mode"`
+	Rows    int64       `json:"rows_estimate"`
+	Bytes   int64       `json:"bytes_estimate"`
+	Indexes int         `json:"indexes"`
+	Tables  []planTable `json:"tables"`
+	// Selections are those of a partial Twin.
+	Selections []twin.Selection `json:"selections,omitempty"`
+	Hazards    []twin.Hazard    `json:"hazards"`
+	Forbidden  bool             `json:"refused"`
 }
 
 type planTable struct {
@@ -66,7 +88,7 @@ type planTable struct {
 
 func planDocument(p *clone.Plan) planJSON {
 	out := planJSON{
-		Mode: p.Mode, Rows: p.Rows(), Bytes: p.Bytes(), Indexes: p.Builds(),
+		Mode: p.Mode, Rows: p.Rows(), Bytes: p.Bytes(), Indexes: p.Builds(), Selections: p.Selections,
 		Tables: []planTable{}, Hazards: append([]twin.Hazard{}, p.Hazards...), Forbidden: len(p.Refused()) > 0,
 	}
 	for _, s := range p.Steps {

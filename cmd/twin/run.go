@@ -38,7 +38,9 @@ type commandLine struct {
 type job struct {
 	Source  string         `help:"Address of the source, postgres://user:password@host:5432/database. Better given as NEONTWIN_SOURCE_URL: a command line can be read by everybody on the machine." placeholder:"URL"`
 	Target  string         `help:"Address of the Twin's database, which need not exist. Better given as NEONTWIN_TARGET_URL." placeholder:"URL"`
-	Mode    string         `help:"What the Twin holds (${modes})." default:"full" enum:"${modes}"`
+	File    string         `help:"Take mode and subset from a Twin of a repository's file, such as .github/neon-twin.yml. Its source and target are only names here; addresses come from the flags or the environment." placeholder:"PATH"`
+	Twin    string         `help:"Which Twin of the file; may be left out if it has one." placeholder:"NAME"`
+	Mode    string         `help:"What the Twin holds (${modes}), full by default; partial needs --file, which excludes --mode." placeholder:"MODE"`
 	Publish string         `help:"How the new generation takes its place: swap loads beside the Twin and renames; in_place rebuilds the Twin where it stands and leaves it broken until the end." default:"swap" enum:"swap,in_place"`
 	Adopt   bool           `help:"Allow a target that holds tables but was not made by neontwin. It is replaced."`
 	Jobs    int            `help:"How many tables are copied at once; as many indexes are built beside that. 0 chooses by cores and by the connections that both servers have left." default:"0"`
@@ -119,15 +121,25 @@ func (j job) check() error {
 	if j.Target == "" {
 		missing = append(missing, errors.New("no target: set NEONTWIN_TARGET_URL, or give --target"))
 	}
+	switch {
+	case j.Mode != "" && !twin.Mode(j.Mode).Valid():
+		missing = append(missing, fmt.Errorf("--mode %s is no mode: write one of %s", j.Mode, joined(twin.Modes())))
+	case j.File != "" && j.Mode != "":
+		missing = append(missing, errors.New("--mode and --file both say what the Twin holds: leave out --mode"))
+	case j.File == "" && j.Twin != "":
+		missing = append(missing, errors.New("--twin names a Twin of a file: give --file, too"))
+	case j.File == "" && twin.Mode(j.Mode) == twin.Partial:
+		missing = append(missing, errors.New("--mode partial does not say which rows: write a file with a subset, and give --file .github/neon-twin.yml --twin NAME instead"))
+	}
 	if j.Jobs < 0 || j.Jobs > 64 {
 		missing = append(missing, errors.New("--jobs must be 0 to 64"))
 	}
 	return errors.Join(missing...)
 }
 
-func (j job) toRefresh(token string) refresh.Job {
+func (j job) toRefresh(s twin.Spec, token string) refresh.Job {
 	return refresh.Job{
-		Source: j.Source, Target: j.Target, Mode: twin.Mode(j.Mode), Publish: twin.Strategy(j.Publish),
+		Source: j.Source, Target: j.Target, Mode: s.Mode, Subset: s.Subset, Publish: twin.Strategy(j.Publish),
 		Adopt: j.Adopt, Jobs: j.Jobs, MaxRate: int64(j.MaxRate), Run: token, Accept: j.Accept, Deep: j.Verify == verifyHash, Grants: grants(j.Grants),
 	}
 }
@@ -145,12 +157,13 @@ func grants(word string) refresh.Grants {
 type program struct{ stdout, stderr io.Writer }
 
 func (p program) sync(ctx context.Context, j job) int {
-	if err := j.check(); err != nil {
+	s, err := j.spec()
+	if err != nil {
 		return p.usage(err)
 	}
 	show := newDisplay(p.stderr)
 	lease := &handLease{token: newToken(), progress: show.progress}
-	report, err := p.refresher(j).Sync(ctx, j.toRefresh(lease.token), lease)
+	report, err := p.refresher(j).Sync(ctx, j.toRefresh(s, lease.token), lease)
 	show.end(err == nil)
 	if err != nil {
 		return p.failed(err)
@@ -163,10 +176,11 @@ func (p program) sync(ctx context.Context, j job) int {
 }
 
 func (p program) plan(ctx context.Context, j job) int {
-	if err := j.check(); err != nil {
+	s, err := j.spec()
+	if err != nil {
 		return p.usage(err)
 	}
-	plan, err := p.refresher(j).Plan(ctx, j.toRefresh("plan"))
+	plan, err := p.refresher(j).Plan(ctx, j.toRefresh(s, "plan"))
 	if err != nil {
 		return p.failed(err)
 	}

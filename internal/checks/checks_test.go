@@ -84,8 +84,10 @@ func selections(n int) []twin.Selection {
 			Path: []string{"public.customers", "public.orders", "public.order_items"},
 		},
 		{Table: "public.orders", Rule: twin.KeptReached, Rows: 54_210, Of: 8_100_000, Why: []twin.Reason{
-			{Rows: 51_000, Words: "refers to public.customers by (customer_id)"}, {Rows: 2_200, Words: "referred to by public.refunds (order_id)"},
-			{Rows: 1_000, Words: "referred to by public.orders (parent_id)"}, {Rows: 10, Words: "referred to by public.\"x|@octocat\" (order_id)"},
+			{Rows: 51_000, Words: "refers to public.customers by (customer_id)"},
+			{Rows: 2_200, Words: "referred to by public.refunds (order_id)"},
+			{Rows: 1_000, Words: "referred to by public.orders (parent_id)"},
+			{Rows: 10, Words: "referred to by public.\"x|@octocat\" (order_id)"},
 		}, Path: []string{"public.customers", "public.orders"}},
 		{Table: "public.countries", Rule: twin.KeptWhole, Rows: 249, Of: 249, Why: []twin.Reason{{Rows: 249, Words: "small and related to nothing"}}},
 		{Table: "public.audit_log", Rule: twin.KeptNothing, Of: 9_000_000, Why: []twin.Reason{{Words: "asked for"}}},

@@ -20,11 +20,13 @@ func TestSelection(t *testing.T) {
 		{Selection{Rule: KeptWhole, Rows: 249, Of: 250, Why: []Reason{{Rows: 249, Words: "small"}}}, "all 249", "small"},
 		{Selection{Rule: KeptNothing, Of: 9, Why: []Reason{{Words: "not related"}}}, "0 of about 9", "not related"},
 		{
-			Selection{Rule: KeptReached, Rows: 54210, Of: 8100000, Why: []Reason{down, up}, Path: []string{"public.tenants", "public.customers", "public.orders"}}, "54,210 of about 8,100,000",
+			Selection{Rule: KeptReached, Rows: 54210, Of: 8100000, Why: []Reason{down, up}, Path: []string{"public.tenants", "public.customers", "public.orders"}},
+			"54,210 of about 8,100,000",
 			"51,000: refers to public.customers by (customer_id); 3,210: referred to by public.refunds (order_id); path public.tenants > public.customers > public.orders",
 		},
 		{
-			Selection{Rule: KeptReached, Rows: 54211, Of: 8100000, Why: []Reason{down, up, {Rows: 1, Words: "asked for"}}, Path: []string{"public.customers", "public.orders"}}, "54,211 of about 8,100,000",
+			Selection{Rule: KeptReached, Rows: 54211, Of: 8100000, Why: []Reason{down, up, {Rows: 1, Words: "asked for"}}, Path: []string{"public.customers", "public.orders"}},
+			"54,211 of about 8,100,000",
 			"51,000: refers to public.customers by (customer_id); 3,210: referred to by public.refunds (order_id); 1 more reason",
 		},
 	} {
@@ -40,8 +42,10 @@ func TestSelection(t *testing.T) {
 func TestMostKept(t *testing.T) {
 	t.Parallel()
 	all := []Selection{
-		{Table: "none", Rule: KeptNothing, Of: 10}, {Table: "few", Rule: KeptReached, Rows: 1, Of: -1},
-		{Table: "reached by nobody", Rule: KeptReached, Of: 5}, {Table: "many", Rule: KeptRoot, Rows: 9, Of: 900},
+		{Table: "none", Rule: KeptNothing, Of: 10},
+		{Table: "few", Rule: KeptReached, Rows: 1, Of: -1},
+		{Table: "reached by nobody", Rule: KeptReached, Of: 5},
+		{Table: "many", Rule: KeptRoot, Rows: 9, Of: 900},
 		{Table: "old estimate", Rule: KeptWhole, Rows: 9, Of: 2},
 	}
 	kept, empty := MostKept(all)
