@@ -409,7 +409,7 @@ func TestRandom(t *testing.T) {
 			t.Fatalf("seed %d\n%+v\n%s", seed, w.spec, w.sql())
 		}
 	}
-	if done < int(n)/2 { //nolint:gosec // a small number
+	if done < int(n)/2 {
 		t.Errorf("only %d of %d schemas were accepted", done, n)
 	}
 }

@@ -131,9 +131,9 @@ func (s *search) bounded() error {
 }
 
 // number asks for a single number.
-func (c *session) number(ctx context.Context, sql string, rows *Rows, first, limit int64) (int64, error) {
+func (s *session) number(ctx context.Context, sql string, rows *Rows, first, limit int64) (int64, error) {
 	var n int64
-	err := c.query(ctx, sql, rows, first, limit, func(row [][]byte) error {
+	err := s.query(ctx, sql, rows, first, limit, func(row [][]byte) error {
 		n = int64(binary.BigEndian.Uint64(row[0])) //nolint:gosec // a count
 		return nil
 	})

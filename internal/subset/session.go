@@ -150,8 +150,10 @@ func (p *Plan) probes() []probe {
 		add(e.Table, from, "where", e.Where, " WHERE (%s)")
 		add(e.Table, from, "order_by", e.OrderBy, " ORDER BY %s, ctid")
 		if e.Constraint == "" {
-			out = append(out, probe{table: e.Table, setting: "columns", sql: "SELECT FROM " + e.source(from, "") + " JOIN " + e.parent.from() + " AS p ON " + e.on("p", e.keys()),
-				text: fmt.Sprintf("(%s) can't be compared with %s (%s)", names(e.Columns), e.Parent, names(e.ParentColumns))})
+			out = append(out, probe{
+				table: e.Table, setting: "columns", text: fmt.Sprintf("(%s) can't be compared with %s (%s)", names(e.Columns), e.Parent, names(e.ParentColumns)),
+				sql: "SELECT FROM " + e.source(from, "") + " JOIN " + e.parent.from() + " AS p ON " + e.on("p", e.keys()),
+			})
 		}
 	}
 	return out

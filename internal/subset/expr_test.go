@@ -1,0 +1,111 @@
+package subset
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/neontwin/neontwin/internal/catalog"
+)
+
+func TestExpression(t *testing.T) {
+	t.Parallel()
+	for _, sql := range []string{
+		"a = 1", "(a = 1) AND b[1] IN (2, 3)", "name = 'it''s; -- no comment (' ", `"odd;)--" = 1`, `"a""b" = 1`, `n = E'\'; --'`, `n = e'a''\\'`,
+		"n = $$ ; ' ( $$", "n = $tag$ $$ ; $tag$", "a$b = 1", "a - -1 > 0", "x::text ~ '/*'", "a / 2 * 3 = 1", "naïve = 'é'", "U&'\\0041' = a", "a = 1e5", "typE = 'x'", `somE'x' = 1`,
+	} {
+		if err := checkExpression(sql); err != nil {
+			t.Errorf("%s: %v", sql, err)
+		}
+	}
+	for sql, want := range map[string]string{
+		"":                         "empty",
+		"  ":                       "empty",
+		"a = 1;":                   "semicolon",
+		"true) OR (true":           "not open",
+		"(a = 1":                   "not closed",
+		"(a]":                      "not open",
+		"a = 'x":                   "does not end",
+		`"a = 1`:                   "name does not end",
+		"a = 1 -- x":               "comment",
+		"a /* x */ = 1":            "comment",
+		"a = $1":                   "parameters",
+		"a = $$ x":                 "does not end",
+		"a = $x$ $y$":              "does not end",
+		"a = 'x\\'; DROP":          "semicolon",
+		"E'a'\n'b\\' AND '; bad '": "a string follows",
+		"a = 'x' 'y'":              "a string follows",
+		"a = E'x\\'":               "does not end",
+		"a = 1\x00":                "NUL",
+		"a = 'x\x00'":              "NUL",
+		"a = $$\x00$$":             "NUL",
+		"x = 'a' ; --'":            "semicolon",
+		`somE'x\' = 1; --'`:        "semicolon",
+		"a = ANY($2)":              "parameters",
+	} {
+		if err := checkExpression(sql); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, wanted %q", sql, err, want)
+		}
+	}
+}
+
+// FuzzExpression holds what is accepted against what must never be: nothing of
+// it may stand outside of the parentheses that it is put into.
+func FuzzExpression(f *testing.F) {
+	for _, s := range []string{"a = 1", "(a)", "'x''y'", `"x"`, "$$x$$", "$a$ $a$", `E'\''`, "e1$x", "a--b", "1;2"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, sql string) {
+		if checkExpression(sql) != nil {
+			return
+		}
+		if err := checkExpression("(" + sql + ")"); err != nil {
+			t.Errorf("%q is accepted alone, and in parentheses: %v", sql, err)
+		}
+		if checkExpression(sql+")") == nil || checkExpression(sql+";") == nil || checkExpression(sql+" --") == nil {
+			t.Errorf("%q hides what comes after it", sql)
+		}
+	})
+}
+
+func TestNames(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]catalog.Name{
+		"public.orders":            {Schema: "public", Name: "orders"},
+		"Public.Orders":            {Schema: "public", Name: "orders"},
+		` public."Orders" `:        {Schema: "public", Name: "Orders"},
+		`"a.b"."c""d"`:             {Schema: "a.b", Name: `c"d`},
+		`"Odd Schema"."Ünïcode *"`: {Schema: "Odd Schema", Name: "Ünïcode *"},
+	} {
+		if got, err := parseTable(text); err != nil || got != want {
+			t.Errorf("%s: %v, %v", text, got, err)
+		}
+	}
+	for _, text := range []string{"", "orders", "a.b.c", "a.", ".b", `"a`, `"a".`, `"".b`, `a"b".c`, `"a"b.c`, `a."b"c`} {
+		if got, err := parseTable(text); err == nil {
+			t.Errorf("%s is %v", text, got)
+		}
+	}
+}
+
+func TestPatterns(t *testing.T) {
+	t.Parallel()
+	orders := catalog.Name{Schema: "public", Name: "orders"}
+	for pattern, want := range map[string]bool{
+		"public.orders": true, "public.*": true, "*.orders": true, "PUBLIC.o*s": true, "*.*": true, "public.order": false, "public.o.*": false,
+		`public."o*"`: false, "pub.orders": false, "public.rders": false,
+	} {
+		matches, err := parsePattern(pattern)
+		if err != nil {
+			if want {
+				t.Error(err)
+			}
+			continue
+		}
+		if matches(orders) != want {
+			t.Errorf("%s: %v", pattern, !want)
+		}
+	}
+	if matches, err := parsePattern(`public."o*"`); err != nil || !matches(catalog.Name{Schema: "public", Name: "o*"}) {
+		t.Error("a star in quotes is a star")
+	}
+}
