@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
@@ -98,55 +97,85 @@ func section(a *txtar.Archive, name string) (string, bool) {
 	return "", false
 }
 
-// TestCases runs what is under testdata: a schema with rows and a subset of it,
-// then the plan and what is kept, or why not.
-func TestCases(t *testing.T) {
-	t.Parallel()
+// cases are the files under testdata: a schema with rows and subsets of it,
+// each with its plan and what is kept, or why not.
+func cases(t *testing.T) []string {
+	t.Helper()
 	files, err := filepath.Glob("testdata/*.txtar")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no cases: %v", err)
 	}
-	for _, file := range files {
+	return files
+}
+
+func TestCases(t *testing.T) {
+	t.Parallel()
+	for _, file := range cases(t) {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
 			t.Parallel()
-			a, err := txtar.ParseFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			sql, _ := section(a, "schema.sql")
-			url := pgtest.URL(t)
-			pgtest.Exec(t, url, sql)
-			s := readSchema(t, url)
-			got := slices.Clone(a.Files)
-			for i, f := range a.Files {
-				name, ok := strings.CutPrefix(f.Name, "subset")
-				if !ok {
-					continue
-				}
-				text := tell(t, url, s, f.Data)
-				at := slices.IndexFunc(got, func(x txtar.File) bool { return x.Name == "kept"+name })
-				if at < 0 {
-					at = slices.IndexFunc(got, func(x txtar.File) bool { return x.Name == a.Files[i].Name }) + 1
-					got = slices.Insert(got, at, txtar.File{Name: "kept" + name})
-				}
-				got[at].Data = []byte(text)
-			}
 			want, err := os.ReadFile(file)
 			if err != nil {
 				t.Fatal(err)
 			}
-			out := txtar.Format(&txtar.Archive{Comment: a.Comment, Files: got})
+			got := perform(t, pgtest.URL(t), want)
 			if *update {
-				if err := os.WriteFile(file, out, 0o600); err != nil {
+				if err := os.WriteFile(file, got, 0o600); err != nil {
 					t.Fatal(err)
 				}
 				return
 			}
-			if diff := cmp.Diff(string(want), string(out)); diff != "" {
+			if diff := cmp.Diff(string(want), string(got)); diff != "" {
 				t.Errorf("%s (-want +got):\n%s", file, diff)
 			}
 		})
 	}
+}
+
+// TestVersions holds that all servers that a source may have agree, to the
+// percent of rows that are kept.
+func TestVersions(t *testing.T) {
+	t.Parallel()
+	for _, major := range pgtest.Majors() {
+		t.Run(fmt.Sprint(major), func(t *testing.T) {
+			t.Parallel()
+			if major != 13 && major != 18 {
+				pgtest.Long(t)
+			}
+			server := pgtest.Server(t, major)
+			for i, file := range cases(t) {
+				want, err := os.ReadFile(file)
+				if err != nil {
+					t.Fatal(err)
+				}
+				name := fmt.Sprintf("subset_%d", i)
+				pgtest.Exec(t, server.URL("postgres"), "CREATE DATABASE "+name)
+				if diff := cmp.Diff(string(want), string(perform(t, server.URL(name), want))); diff != "" {
+					t.Errorf("%s (-want +got):\n%s", file, diff)
+				}
+			}
+		})
+	}
+}
+
+// perform runs a case in an empty database and gives its file as it should be.
+func perform(t *testing.T, url string, text []byte) []byte {
+	t.Helper()
+	a := txtar.Parse(text)
+	sql, _ := section(a, "schema.sql")
+	pgtest.Exec(t, url, sql)
+	s := readSchema(t, url)
+	var out []txtar.File
+	for _, f := range a.Files {
+		name, is := strings.CutPrefix(f.Name, "subset")
+		switch {
+		case strings.HasPrefix(f.Name, "kept"): // made anew
+		case is:
+			out = append(out, f, txtar.File{Name: "kept" + name, Data: []byte(tell(t, url, s, f.Data))})
+		default:
+			out = append(out, f)
+		}
+	}
+	return txtar.Format(&txtar.Archive{Comment: a.Comment, Files: out})
 }
 
 // tell is all that there is to say of one subset. It is found twice, by one
