@@ -2,6 +2,7 @@ package main
 
 import (
 	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -64,6 +65,10 @@ func TestPartial(t *testing.T) {
 	}
 	if n := p.count(p.target, "select count(*) from pg_constraint where contype = 'f' and not convalidated"); n != 0 {
 		t.Errorf("%d foreign keys are not valid", n)
+	}
+	code, out, errs = p.command("verify")
+	if code != exitEqual || !strings.Contains(out, "Not compared: the rows") {
+		t.Errorf("verify: exit code %d:\n%s%s", code, out, errs)
 	}
 }
 

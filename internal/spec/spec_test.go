@@ -206,3 +206,49 @@ func fit(s twin.Spec) bool {
 	}
 	return false
 }
+
+// TestExamples holds the examples of the documents to what the parser takes:
+// whole files, and parts of a Twin.
+func TestExamples(t *testing.T) {
+	t.Parallel()
+	for _, path := range []string{"../../docs/partial.md", "../../docs/configuration.md"} {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, block := range strings.Split(string(text), "```yaml\n")[1:] {
+			block, _, _ = strings.Cut(block, "```")
+			switch first, _, _ := strings.Cut(block, ":"); first {
+			case "version":
+			case "mode", "subset", "schedule":
+				block = twinWith(block)
+			default: // of the operator's file
+				continue
+			}
+			if _, err := spec.Parse("example", []byte(block)); err != nil {
+				t.Errorf("example %d of %s: %v in\n%s", i+1, path, err, block)
+			}
+		}
+	}
+}
+
+// twinWith makes a file of a part of a Twin.
+func twinWith(part string) string {
+	const head = "version: 1\ntwins:\n  staging:\n    source: prod\n    target: shop-twin\n"
+	rest := "    on: {push: }\n"
+	switch {
+	case strings.HasPrefix(part, "schedule"):
+		return head + "    mode: full\n    on:\n" + indented(part, 6)
+	case !strings.HasPrefix(part, "mode"):
+		rest += "    mode: partial\n"
+	}
+	return head + rest + indented(part, 4)
+}
+
+func indented(text string, n int) string {
+	var b strings.Builder
+	for line := range strings.Lines(text) {
+		b.WriteString(strings.Repeat(" ", n) + line)
+	}
+	return b.String()
+}

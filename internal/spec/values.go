@@ -208,6 +208,9 @@ func (p *parser) count(e entry) int64 {
 	return 0
 }
 
+// minPercent is the finest share of rows that is told apart.
+const minPercent = 0.01
+
 // percent reads a share of rows.
 func (p *parser) percent(e entry) float64 {
 	v := math.NaN()
@@ -219,8 +222,8 @@ func (p *parser) percent(e entry) float64 {
 	case *ast.FloatNode:
 		v = n.Value
 	}
-	if !(v > 0 && v <= 100) { // NaN is neither
-		p.fail(at(e), "%s must be a number above 0, at most 100, such as percent: 1 or percent: 0.5", e.key)
+	if !(v >= minPercent && v <= 100) { // NaN is neither
+		p.fail(at(e), "%s must be a number from %v to 100, such as percent: 1 or percent: 0.5", e.key, minPercent)
 		return 0
 	}
 	return v
