@@ -25,7 +25,7 @@ func silent(w *world, kind githubtest.WebhookTrouble) {
 // that can be missed.
 func (w *world) awaitWatched() {
 	w.t.Helper()
-	w.await("the repository is watched", 30*time.Second, func() bool {
+	w.await("the repository is watched", 60*time.Second, func() bool {
 		return scan[int](w, w.control, "select count(*) from judged") > 0 && scan[int](w, w.control, "select count(*) from repository where looked_at is not null") > 0
 	})
 }
@@ -51,7 +51,7 @@ func TestEveryDeliveryFailed(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.start()
-	w.await("webhooks are asked for again", 30*time.Second, func() bool {
+	w.await("webhooks are asked for again", 60*time.Second, func() bool {
 		return scan[int](w, w.control, "select count(*) from missed_delivery where tries > 0") > 0
 	})
 	w.github.ClearFaults()
@@ -61,8 +61,8 @@ func TestEveryDeliveryFailed(t *testing.T) {
 	}
 	last := prs[len(prs)-1]
 	w.requireGreen(last)
-	w.await("the Twin is of the last commit", 30*time.Second, func() bool { return w.commit() == last.MergeSHA })
-	w.await("nothing is missed any more", 30*time.Second, func() bool {
+	w.await("the Twin is of the last commit", 60*time.Second, func() bool { return w.commit() == last.MergeSHA })
+	w.await("nothing is missed any more", 60*time.Second, func() bool {
 		return scan[int](w, w.control, "select count(*) from missed_delivery where event in ('push', 'pull_request')") == 0
 	})
 	if n := scan[int](w, w.control, "select count(*) from webhook_delivery where guid like 'catchup-%'"); n > 0 {
@@ -123,7 +123,7 @@ func (w *world) rest() {
 	w.t.Helper()
 	for range 2 {
 		before := scan[time.Time](w, w.control, "select max(looked_at) from repository")
-		w.await("the repository is looked at again", 30*time.Second, func() bool {
+		w.await("the repository is looked at again", 60*time.Second, func() bool {
 			return scan[time.Time](w, w.control, "select max(looked_at) from repository").After(before)
 		})
 	}
@@ -142,7 +142,7 @@ func TestSuspendedWhileCopying(t *testing.T) {
 	w.await("the run has succeeded", 60*time.Second, func() bool {
 		return scan[int](w, w.control, "select count(*) from sync_run where state = 'succeeded'") == 1
 	})
-	w.await("the Twin is paused", 30*time.Second, func() bool {
+	w.await("the Twin is paused", 60*time.Second, func() bool {
 		return scan[int](w, w.control, "select count(*) from twin where paused_at is not null and pause_reason = 'lost'") == 1
 	})
 	during := w.merge(2, githubtest.Merge{}) // GitHub tells a suspended App nothing
@@ -170,7 +170,7 @@ func TestSuspendToldLate(t *testing.T) {
 	if err := w.github.WaitForWebhooks(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	w.await("all three are processed", 30*time.Second, func() bool {
+	w.await("all three are processed", 60*time.Second, func() bool {
 		return scan[int](w, w.control, "select count(*) from webhook_delivery where event = 'installation' and processed_at is not null") == 2
 	})
 	w.rest()
@@ -206,7 +206,7 @@ func TestUninstalledWhileCopying(t *testing.T) {
 			if n := scan[int](w, w.control, "select count(*) from repository_binding"); n != 1 {
 				t.Errorf("%d names are bound, want the one: whoever takes over the name must get nothing", n)
 			}
-			w.await("nothing half made is left", 30*time.Second, func() bool { return len(w.databases()) == 0 })
+			w.await("nothing half made is left", 60*time.Second, func() bool { return len(w.databases()) == 0 })
 			w.github.ClearFaults()
 			if _, err := w.github.Install("acme"); err != nil {
 				t.Fatal(err)
@@ -248,13 +248,13 @@ func TestRemovedWhileCopying(t *testing.T) {
 			w.await("the run is cancelled", 60*time.Second, func() bool {
 				return scan[int](w, w.control, "select count(*) from sync_run where state = 'cancelled'") == 1
 			})
-			w.await("both places are recorded as unreachable", 30*time.Second, func() bool {
+			w.await("both places are recorded as unreachable", 60*time.Second, func() bool {
 				return scan[int](w, w.control, "select count(*) from check_publication where unreachable_at is not null") == 2
 			})
-			w.await("its Twin has let go", 30*time.Second, func() bool {
+			w.await("its Twin has let go", 60*time.Second, func() bool {
 				return scan[int](w, w.control, "select count(*) from twin where target is null and pause_reason = 'removed'") == 1
 			})
-			w.await("nothing half made is left", 30*time.Second, func() bool { return len(w.databases()) == 0 })
+			w.await("nothing half made is left", 60*time.Second, func() bool { return len(w.databases()) == 0 })
 			if name != "deselected" {
 				return
 			}
@@ -298,7 +298,7 @@ func TestRenamedKeepsAndTransferredLoses(t *testing.T) {
 	must(t, w.github.Rename(repo, "boutique"))
 	second := merge("acme/boutique", 2)
 	w.await("the renamed repository's Twin is synced", 60*time.Second, func() bool { return w.commit() == second.MergeSHA })
-	w.await("its name is known", 30*time.Second, func() bool {
+	w.await("its name is known", 60*time.Second, func() bool {
 		return scan[string](w, w.control, "select repository_name from twin") == "boutique"
 	})
 
@@ -316,7 +316,7 @@ func TestRenamedKeepsAndTransferredLoses(t *testing.T) {
 	refused(repo, merge(repo, 3), "stood for another repository")
 
 	must(t, w.github.Transfer("acme/boutique", "umbrella"))
-	w.await("the transfer is known", 30*time.Second, func() bool {
+	w.await("the transfer is known", 60*time.Second, func() bool {
 		return scan[string](w, w.control, "select owner from repository where name = 'boutique'") == "umbrella"
 	})
 	last := merge("umbrella/boutique", 4)

@@ -47,7 +47,7 @@ func TestOneCheckWhateverGitHubAnswers(t *testing.T) {
 			w.awaitChecks(pr, 90*time.Second)
 			w.requireGreen(pr)
 			w.requireNothingSecret(pr)
-			w.await("everything is told", 30*time.Second, func() bool {
+			w.await("everything is told", 60*time.Second, func() bool {
 				return scan[int](w, w.control, "select count(*) from check_publication where wanted_version > posted_version") == 0
 			})
 			if n := scan[int](w, w.control, "select count(*) from check_publication where unreachable_at is not null"); n > 0 {
@@ -98,7 +98,7 @@ func TestNobodyToTell(t *testing.T) {
 			w.await("both places are recorded as unreachable", 60*time.Second, func() bool {
 				return scan[int](w, w.control, "select count(*) from check_publication where unreachable_at is not null") == 2
 			})
-			w.await("nobody tries any more", 30*time.Second, func() bool {
+			w.await("nobody tries any more", 60*time.Second, func() bool {
 				return scan[int](w, w.control, "select count(*) from river.river_job where kind = 'check_publish' and state <> 'completed'") == 0
 			})
 		})

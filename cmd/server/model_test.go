@@ -105,6 +105,10 @@ twins:
 `
 )
 
+// modelSettings keep what was committed when the server is killed; the machine
+// is not.
+var modelSettings = map[string]string{"synchronous_commit": "on"}
+
 func newModel(t *testing.T) *model {
 	t.Helper()
 	seed := uint64(time.Now().UnixNano())
@@ -118,7 +122,7 @@ func newModel(t *testing.T) *model {
 	people := fmt.Sprintf("create table people (id int primary key, name text); insert into people select n, 'p' || n from generate_series(1, %d) n", modelPeople)
 	w := newWorldWith(t, people, githubtest.Options{RateLimit: 1_000_000, ManyWrites: true, AnyClock: true})
 	m := &model{world: w, seed: seed, random: rand.New(rand.NewPCG(seed, 1)), happened: map[string]int{}, order: map[string][]int{}}
-	m.cluster = pgtest.Cluster(t, nil)
+	m.cluster = pgtest.Cluster(t, modelSettings)
 	t.Cleanup(func() { _ = m.cluster.Kill(context.Background()) })
 	var err error
 	if m.pool, err = pgxpool.New(t.Context(), m.cluster.URL("postgres")); err != nil {
@@ -149,7 +153,7 @@ func newModel(t *testing.T) *model {
 	for range 3 {
 		m.workers = append(m.workers, m.worker())
 	}
-	w.await("the web process is ready", 30*time.Second, func() bool { return status(w.admin+"/readyz") == 200 })
+	w.await("the web process is ready", 60*time.Second, func() bool { return status(w.admin+"/readyz") == 200 })
 	m.push(githubtest.Push{Files: map[string]string{".github/neon-twin.yml": modelFile}})
 	w.await("both Twins exist", 60*time.Second, func() bool { return m.count("select count(*) from sync_run where state = 'succeeded'") >= 2 })
 	return m
@@ -376,7 +380,7 @@ func (m *model) restart() {
 		end = m.cluster.Kill
 	}
 	must(m.t, end(m.t.Context()))
-	again, err := pglocal.Start(m.t.Context(), pglocal.Options{Dir: m.cluster.Dir(), Volatile: true})
+	again, err := pglocal.Start(m.t.Context(), pglocal.Options{Dir: m.cluster.Dir(), Volatile: true, Settings: modelSettings})
 	if err != nil {
 		m.t.Fatal(err)
 	}

@@ -36,12 +36,12 @@ func TestOperatorsView(t *testing.T) {
 		t.Errorf("cancel of a run that never was: %s", got)
 	}
 	w.says(exitOK, "cancel", "1")
-	for _, run := range w.awaitChecks(pr, 30*time.Second) {
+	for _, run := range w.awaitChecks(pr, 60*time.Second) {
 		if run.Conclusion != "cancelled" {
 			t.Errorf("the check says %s: %s", run.Conclusion, run.Title)
 		}
 	}
-	w.await("nothing is left on the target", 20*time.Second, func() bool { return len(w.databases()) == 0 })
+	w.await("nothing is left on the target", 60*time.Second, func() bool { return len(w.databases()) == 0 })
 
 	pgtest.Exec(t, w.source, "create table more ()")
 	w.awaitChecks(w.merge(2, githubtest.Merge{}), 60*time.Second)

@@ -60,7 +60,7 @@ func TestScheduleFollowsTheFile(t *testing.T) {
 	}
 	w.await("the schedule is stored", 30*time.Second, planned)
 	head := w.push(githubtest.Push{Files: map[string]string{"other": "x"}})
-	w.await("all deliveries are processed", 30*time.Second, func() bool {
+	w.await("all deliveries are processed", 60*time.Second, func() bool {
 		return scan[int](w, w.control, "select count(*) from webhook_delivery where processed_at is null") == 0
 	})
 	if n := scan[int](w, w.control, "select count(*) from sync_run"); n != 0 {
@@ -85,7 +85,7 @@ func TestScheduleFollowsTheFile(t *testing.T) {
 	}
 
 	w.push(githubtest.Push{Files: file("{push: {paths: [never]}}", "")})
-	w.await("the schedule is gone", 30*time.Second, func() bool {
+	w.await("the schedule is gone", 60*time.Second, func() bool {
 		return scan[int](w, w.control, "select count(*) from twin where next_run_at is not null or sched_tz is not null") == 0
 	})
 }
@@ -104,7 +104,7 @@ func TestANewerCommitRestarts(t *testing.T) {
 	w.awaitChecks(third, 60*time.Second)
 	w.requireGreen(third)
 	for _, pr := range []githubtest.PullRequest{first, second} {
-		for _, c := range w.awaitChecks(pr, 30*time.Second) {
+		for _, c := range w.awaitChecks(pr, 60*time.Second) {
 			if c.Conclusion != "skipped" || !strings.HasPrefix(c.Title, "Superseded by ") {
 				t.Errorf("the check of %s is %s: %s", pr.Title, c.Conclusion, c.Title)
 			}
@@ -116,7 +116,7 @@ func TestANewerCommitRestarts(t *testing.T) {
 	if n := scan[int](w, w.target, "select count(*) from people"); n != 2500 {
 		t.Errorf("the Twin holds %d people", n)
 	}
-	w.await("no stray database is left", 10*time.Second, func() bool { return len(w.databases()) == 1 })
+	w.await("no stray database is left", 60*time.Second, func() bool { return len(w.databases()) == 1 })
 }
 
 // TestOnePushMergesTwo pull requests, the second upon the first: one run, told
@@ -202,7 +202,7 @@ func TestATargetChangesHands(t *testing.T) {
 	w.awaitGreen(repo, w.push(githubtest.Push{Files: twins}), 1)
 
 	refused := w.push(githubtest.Push{Repository: other, Files: twins})
-	w.await("the second Twin is refused", 30*time.Second, func() bool {
+	w.await("the second Twin is refused", 60*time.Second, func() bool {
 		runs := w.github.CheckRuns(other, refused)
 		return len(runs) == 1 && runs[0].Conclusion == "action_required" && strings.Contains(runs[0].Title+runs[0].Summary, `"shop-twin" is filled by another Twin`)
 	})
@@ -226,7 +226,7 @@ func TestKilledBetweenRequestAndStop(t *testing.T) {
 		admin := fmt.Sprintf("127.0.0.1:%d", freePort(t))
 		w.setenv("ADMIN_ADDR", admin)
 		p := w.launch("serve", "--role=worker")
-		w.await("the worker is ready", 30*time.Second, func() bool { return status("http://"+admin+"/readyz") == http.StatusOK })
+		w.await("the worker is ready", 60*time.Second, func() bool { return status("http://"+admin+"/readyz") == http.StatusOK })
 		return p
 	}
 	hangs := worker()
@@ -238,16 +238,16 @@ func TestKilledBetweenRequestAndStop(t *testing.T) {
 	}
 	worker()
 	second := w.merge(2, githubtest.Merge{})
-	w.await("the newer commit waits", 30*time.Second, func() bool {
+	w.await("the newer commit waits", 60*time.Second, func() bool {
 		return scan[int](w, w.control, "select count(*) from sync_run where sha = '"+second.MergeSHA+"'") == 1
 	})
 	hangs.kill()
 	w.awaitChecks(second, 90*time.Second)
 	w.requireGreen(second)
-	for _, c := range w.awaitChecks(first, 30*time.Second) {
+	for _, c := range w.awaitChecks(first, 60*time.Second) {
 		if c.Conclusion != "skipped" || !strings.Contains(c.Title, "Superseded by "+second.MergeSHA[:7]) {
 			t.Errorf("the check of the first is %s: %s", c.Conclusion, c.Title)
 		}
 	}
-	w.await("no stray database is left", 20*time.Second, func() bool { return len(w.databases()) == 1 })
+	w.await("no stray database is left", 60*time.Second, func() bool { return len(w.databases()) == 1 })
 }

@@ -40,7 +40,7 @@ func TestRerunSyncsAgain(t *testing.T) {
 	if err := w.github.Rerun(repo, first.ID); err != nil {
 		t.Fatal(err)
 	}
-	w.await("the press is judged", 20*time.Second, func() bool {
+	w.await("the press is judged", 60*time.Second, func() bool {
 		return scan[int](w, w.control, "select count(*) from webhook_delivery where reason like '%may not write%'") == 1
 	})
 	if n := scan[int](w, w.control, "select count(*) from sync_run"); n != 3 {

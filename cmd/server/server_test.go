@@ -27,7 +27,7 @@ func TestMergedPullRequestBecomesAFreshTwin(t *testing.T) {
 	w := newWorld(t, small)
 	w.start()
 	pr := w.merge(1, githubtest.Merge{})
-	w.await("a check stands on the pull request", 10*time.Second, func() bool { return len(w.checks(pr.HeadSHA)) > 0 })
+	w.await("a check stands on the pull request", 60*time.Second, func() bool { return len(w.checks(pr.HeadSHA)) > 0 })
 	w.awaitChecks(pr, 60*time.Second)
 	w.requireGreen(pr)
 	if diff := cmp.Diff(pgtest.Schema(w.t, w.source), pgtest.Schema(w.t, w.target)); diff != "" {
@@ -52,6 +52,13 @@ func TestMergedPullRequestBecomesAFreshTwin(t *testing.T) {
 	w.requireGreen(pr)
 	if n := scan[int](w, w.control, "select count(*) from sync_run"); n != 2 {
 		t.Errorf("%d runs for two merges", n)
+	}
+	// A job names what it is about, and holds nothing else.
+	if n := scan[int](w, w.control, `select count(*) from river.river_job where args::text !~ '^{"(guid|run_id|twin_id)": ("[0-9a-z-]+"|[0-9]+)}$'`); n != 0 {
+		t.Errorf("%d jobs hold more than an id", n)
+	}
+	if jobs := scan[string](w, w.control, "select string_agg(j::text, ' ') from river.river_job j"); strings.Contains(jobs, password(w.source)) || secretive.MatchString(jobs) {
+		t.Error("a secret is in a job")
 	}
 }
 
@@ -81,7 +88,7 @@ func TestWebhookAnswers(t *testing.T) {
 			t.Errorf("%s: answered %d, want %d", c.name, got, c.want)
 		}
 	}
-	w.await("all deliveries are processed", 20*time.Second, func() bool {
+	w.await("all deliveries are processed", 60*time.Second, func() bool {
 		return scan[int](w, w.control, "select count(*) from webhook_delivery where processed_at is null") == 0
 	})
 	if n := scan[int](w, w.control, "select count(*) from sync_run"); n != 1 {
@@ -135,7 +142,7 @@ func TestKilledWhileCopying(t *testing.T) {
 	if n := scan[int](w, w.target, "select count(*) from people"); n != 2500 {
 		t.Errorf("the Twin holds %d people", n)
 	}
-	w.await("no stray database is left", 10*time.Second, func() bool { return len(w.databases()) == 1 })
+	w.await("no stray database is left", 60*time.Second, func() bool { return len(w.databases()) == 1 })
 }
 
 func TestKilledTwinServesTheOldGeneration(t *testing.T) {
@@ -156,7 +163,7 @@ func TestKilledTwinServesTheOldGeneration(t *testing.T) {
 	if n := scan[int](w, w.target, "select count(*) from people"); n != 2501 {
 		t.Errorf("the Twin holds %d people", n)
 	}
-	w.await("no stray database is left", 10*time.Second, func() bool { return len(w.databases()) == 1 })
+	w.await("no stray database is left", 60*time.Second, func() bool { return len(w.databases()) == 1 })
 }
 
 // copying reports whether a half-loaded generation of this world receives rows.
@@ -200,7 +207,7 @@ func TestSplitRoles(t *testing.T) {
 	w := newWorld(t, small)
 	w.setenv("AUTO_MIGRATE", "false")
 	web := w.launch("serve", "--role=web")
-	w.await("the web process lives", 20*time.Second, func() bool { return status(w.url+"/livez") == http.StatusOK })
+	w.await("the web process lives", 60*time.Second, func() bool { return status(w.url+"/livez") == http.StatusOK })
 	if got := status(w.url + "/readyz"); got != http.StatusServiceUnavailable {
 		t.Errorf("before the migration /readyz answers %d", got)
 	}
@@ -210,7 +217,7 @@ func TestSplitRoles(t *testing.T) {
 			t.Fatalf("migrate ended with %d: %s", p.ProcessState.ExitCode(), p.log)
 		}
 	}
-	w.await("the web process is ready", 20*time.Second, func() bool { return status(w.url+"/readyz") == http.StatusOK })
+	w.await("the web process is ready", 60*time.Second, func() bool { return status(w.url+"/readyz") == http.StatusOK })
 	if p := w.launch("healthcheck"); true {
 		<-p.done
 		if p.ProcessState.ExitCode() != 0 {

@@ -118,7 +118,7 @@ type process struct {
 func (w *world) start(args ...string) *process {
 	w.t.Helper()
 	p := w.launch(args...)
-	w.await("the server is ready", 30*time.Second, func() bool { return status(w.admin+"/readyz") == http.StatusOK })
+	w.await("the server is ready", 60*time.Second, func() bool { return status(w.admin+"/readyz") == http.StatusOK })
 	return p
 }
 

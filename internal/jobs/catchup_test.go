@@ -228,6 +228,26 @@ func TestMissedWebhooksAreAskedForAgain(t *testing.T) {
 	}
 }
 
+// TestGitHubsClockIsSetBack: what could not be delivered since is older than
+// what was seen before.
+func TestGitHubsClockIsSetBack(t *testing.T) {
+	t.Parallel()
+	_, pool := database(t)
+	now := time.Now().UTC().Truncate(time.Second)
+	g := newGitHub()
+	g.perPage = 10
+	g.attempts = []twin.Attempt{
+		{ID: 2, GUID: "after", Event: "push", InstallationID: 11, At: now.Add(-3 * time.Hour)},
+		{ID: 1, GUID: "before", Event: "push", InstallationID: 11, At: now.Add(-time.Minute), OK: true},
+	}
+	q := watcher(t, pool, g)
+	point, err := q.missedDeliveries(t.Context(), now.Add(-time.Minute))
+	check(t, err)
+	if !slices.Equal(g.asked, []int64{2}) {
+		t.Errorf("asked for %v, come to %s", g.asked, point)
+	}
+}
+
 // TestAChoreIsDoneByOneProcessAtATime, also after one has died at it.
 func TestAChoreIsDoneByOneProcessAtATime(t *testing.T) {
 	t.Parallel()

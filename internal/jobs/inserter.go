@@ -36,6 +36,8 @@ func NewInserter(pool *pgxpool.Pool, logger *slog.Logger) (*Inserter, error) {
 	return newInserter(pool, client, now, logger), nil
 }
 
+func (i *Inserter) store() store.Store { return store.New(i.pool) }
+
 // redeliver makes a new job for a delivery that waits without a living one.
 func (i *Inserter) redeliver(ctx context.Context, tx pgx.Tx, guid string) error {
 	// One that was deleted for its age just now is an error: it is in nobody's

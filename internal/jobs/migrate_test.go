@@ -32,8 +32,21 @@ func TestMigrateTwiceAndTwoAtOnce(t *testing.T) {
 	}
 	// A process of an older version meets the newer schema during a deploy; a
 	// newer one must say that it is not ready.
-	execute(t, pool, "DELETE FROM goose_db_version WHERE version_id = (SELECT max(version_id) FROM goose_db_version)")
+	db, provider, err := ourMigrations(pool)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := provider.DownTo(t.Context(), 2); err != nil {
+		t.Fatal(err)
+	}
 	if pending, err := Pending(t.Context(), pool); err != nil || !pending {
 		t.Fatalf("older database: pending %v, %v", pending, err)
+	}
+	if err := Migrate(t.Context(), pool, quiet()); err != nil {
+		t.Fatal(err)
+	}
+	if pending, err := Pending(t.Context(), pool); err != nil || pending {
+		t.Fatalf("older database, migrated: pending %v, %v", pending, err)
 	}
 }

@@ -71,7 +71,9 @@ func fast(pool *pgxpool.Pool) Config {
 	return Config{
 		Pool: pool, Logger: quiet(),
 		Decider: decider(nil), Filler: filler(fillOnce), Reporter: &reporter{},
-		LeaseTTL: 3 * time.Second, HeartbeatEvery: 200 * time.Millisecond, SweepEvery: 250 * time.Millisecond,
+		// Long enough for a machine that stands still for a while. A test that
+		// needs a lease to end says so.
+		LeaseTTL: time.Minute, HeartbeatEvery: 200 * time.Millisecond, SweepEvery: 250 * time.Millisecond,
 		ProgressEvery: 100 * time.Millisecond, StaleAfter: time.Second, RetryAfter: 50 * time.Millisecond,
 	}
 }

@@ -30,6 +30,7 @@ func childWorker(url string) {
 		panic(err)
 	}
 	cfg := fast(pool)
+	cfg.LeaseTTL = 3 * time.Second
 	cfg.Filler = filler(func(ctx context.Context, _ twin.Run, l twin.Lease) (twin.Report, error) {
 		fmt.Fprintln(os.Stdout, "filling", l.Token())
 		<-ctx.Done()
@@ -248,6 +249,7 @@ func TestAWorkerWithoutDatabaseStopsByItself(t *testing.T) {
 	t.Parallel()
 	_, pool := database(t)
 	cfg := fast(pool)
+	cfg.LeaseTTL = 12 * time.Second // it ends two seconds after the work must
 	var cause atomic.Value
 	started, stopped := make(chan struct{}), make(chan struct{})
 	cfg.Filler = filler(func(ctx context.Context, _ twin.Run, l twin.Lease) (twin.Report, error) {

@@ -107,6 +107,25 @@ func TestMissing(t *testing.T) {
 	}
 }
 
+// TestWhatIsSeenIsNewerThanWhatWasTold, also where GitHub's clock was set back.
+func TestWhatIsSeenIsNewerThanWhatWasTold(t *testing.T) {
+	t.Parallel()
+	s := sights{head: github.Head{SHA: shaMerge, Committed: old, AsOf: noon}, compare: github.Comparison{Ahead: true}}
+	pushed := twin.Fact{Repo: shopRepo, Ref: "refs/heads/main", SHA: shaHead, At: noon.Add(time.Hour)}
+	merged := twin.Fact{Repo: shopRepo, Ref: "refs/heads/main", SHA: shaHead, PR: 3, At: noon.Add(2 * time.Hour)}
+	m, err := webhook.NewWatcher(&s, time.Minute).Missing(t.Context(), shopRepo, "main", pushed, old, []twin.Fact{merged})
+	if err != nil || len(m.Deliveries) != 1 {
+		t.Fatalf("%+v, %v", m, err)
+	}
+	ev, err := github.ParseEvent(m.Deliveries[0].GUID, "push", m.Deliveries[0].Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ch, _ := webhook.About(ev); !ch.At.After(merged.At) || !ch.At.Equal(m.Head.At) {
+		t.Errorf("pushed at %s, the head is of %s; told before: %s", ch.At, m.Head.At, merged.At)
+	}
+}
+
 // meaning reads a delivery as a webhook is read, and says in words what it tells.
 func meaning(t *testing.T, d twin.Delivery) string {
 	t.Helper()
