@@ -30,6 +30,7 @@ func (p *Plan) Close(ctx context.Context, open func(context.Context) (*pgx.Conn,
 	s := &search{
 		p: p, sessions: &sessions{open: open, most: max(workers, 1)}, progress: progress,
 		sets: make([]*Rows, len(p.Tables)), counts: make([]int64, len(p.Tables)), why: make([][]twin.Reason, len(p.Tables)), from: make([]int, len(p.Tables)),
+		by: make([]*Edge, len(p.Tables)),
 	}
 	defer s.sessions.closeAll(context.WithoutCancel(ctx))
 	for i := range s.from {
@@ -56,6 +57,9 @@ type search struct {
 	why    [][]twin.Reason
 	// from is the table over which the first rows of a table were found, or -1.
 	from []int
+	// by is the edge that all rows of a table were found by on the way down, or
+	// nil: what they refer to by it is kept already.
+	by []*Edge
 	// total is how many rows will be copied, as far as is known.
 	total int64
 	// ascent is set once rows that lie in whole tables are of no use any more.
@@ -69,7 +73,8 @@ type task struct {
 	rows         *Rows
 	first, limit int64
 	words        string
-	from         int // the table that the parameter's rows lie in, or -1
+	from         int   // the table that the parameter's rows lie in, or -1
+	down         *Edge // that it follows down, if any
 	table        catalog.Name
 	settings     []string // a person's SQL that is in it
 	root         bool
@@ -210,7 +215,7 @@ func (s *search) downward(rows []*Rows, cycle bool) []task {
 			continue
 		}
 		for _, i := range e.parent.leaves {
-			t := task{sql: e.down(s.p.Tables[i].Name), words: fmt.Sprintf("refers to %s by (%s)", e.Parent, names(e.Columns)), from: i, table: e.Table, settings: e.settings(true)}
+			t := task{sql: e.down(s.p.Tables[i].Name), words: fmt.Sprintf("refers to %s by (%s)", e.Parent, names(e.Columns)), from: i, down: e, table: e.Table, settings: e.settings(true)}
 			out = append(out, t.split(rows[i], e.Indexed)...)
 		}
 	}
@@ -225,6 +230,10 @@ func (s *search) upward(rows []*Rows, cycle bool) []task {
 			continue
 		}
 		for _, i := range e.child.leaves {
+			// By a declared reference a row refers to one row only.
+			if s.by[i] == e && e.Constraint != "" {
+				continue
+			}
 			t := s.referred(e, i, false)
 			out = append(out, t.split(rows[i], e.ParentIndexed)...)
 		}

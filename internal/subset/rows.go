@@ -142,10 +142,14 @@ func (r *Rows) between(first, limit int64) func(yield func(uint64) bool) {
 const (
 	tidOID      = 27
 	tidArrayOID = 1010
+	// tidArrayHeader is how long an array is before its first element, which is
+	// a length and the element proper.
+	tidArrayHeader = 20
 )
 
 // appendArray appends rows number first up to limit, in their order, as a
-// tid[] in the server's binary form. There must be so many.
+// tid[] in the server's binary form, which ends in the last of them. There must
+// be so many.
 func (r *Rows) appendArray(dst []byte, first, limit int64) ([]byte, error) {
 	start, err := r.bits.Select(uint64(first)) //nolint:gosec // not negative
 	if err != nil {

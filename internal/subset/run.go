@@ -82,13 +82,16 @@ func (s *search) wanted(i int) bool {
 func (s *search) merge(i int, rows *Rows, t task, fresh []*Rows) {
 	if s.sets[i] == nil {
 		s.sets[i] = newRows(s.p.shift)
-		s.from[i] = t.from
+		s.from[i], s.by[i] = t.from, t.down
 	} else {
 		rows = rows.minus(s.sets[i]) // another task may have found them too
 	}
 	n := s.sets[i].merge(rows)
 	if n == 0 {
 		return
+	}
+	if s.by[i] != t.down {
+		s.by[i] = nil
 	}
 	if fresh[i] == nil {
 		fresh[i] = rows

@@ -37,7 +37,7 @@ func (s *session) exec(ctx context.Context, sql string) error {
 
 // query gives each row's columns in binary, until each says that it is enough.
 // They are only good until the next. Rows number first up to limit of rows are
-// the parameter, if there are any.
+// the parameter, if there are any, and after it the first and last of them.
 func (s *session) query(ctx context.Context, sql string, rows *Rows, first, limit int64, each func([][]byte) error) error {
 	var params [][]byte
 	var types []uint32
@@ -46,7 +46,8 @@ func (s *session) query(ctx context.Context, sql string, rows *Rows, first, limi
 		if s.buf, err = rows.appendArray(s.buf[:0], first, limit); err != nil {
 			return err
 		}
-		params, types = [][]byte{s.buf}, []uint32{tidArrayOID}
+		params = [][]byte{s.buf, s.buf[tidArrayHeader+4 : tidArrayHeader+10], s.buf[len(s.buf)-6:]}
+		types = []uint32{tidArrayOID, tidOID, tidOID}
 	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()

@@ -121,18 +121,25 @@ func (e *Edge) keys() []string {
 // only is a table that holds rows, without those that inherit from it.
 func only(t catalog.Name) string { return "ONLY " + t.SQL() }
 
+// chosen restricts a table to the rows of $1, which all lie from $2 to $3: where
+// they lie close together, the server reads that part of the table once, in
+// order, instead of all of it or row by row.
+func chosen(place string) string {
+	return fmt.Sprintf("%[1]s = ANY ($1) AND %[1]s >= $2 AND %[1]s <= $3", place)
+}
+
 // up asks for the rows that rows of a table refer to: those of $1, or all.
 func (e *Edge) up(table catalog.Name, all bool) string {
 	out := "SELECT DISTINCT p.tableoid, p.ctid FROM " + e.source(only(table), "", e.When) + " JOIN " + e.parent.from() + " AS p ON " + e.on("p", e.keys())
 	if !all {
-		out += " WHERE c.i = ANY ($1)"
+		out += " WHERE " + chosen("c.i")
 	}
 	return out
 }
 
 // pairs asks for rows of a table and the rows that they refer to.
 func (e *Edge) pairs(table catalog.Name) string {
-	return "SELECT c.i, p.tableoid, p.ctid FROM " + e.source(only(table), "", e.When) + " JOIN " + e.parent.from() + " AS p ON " + e.on("p", e.keys()) + " WHERE c.i = ANY ($1)"
+	return "SELECT c.i, p.tableoid, p.ctid FROM " + e.source(only(table), "", e.When) + " JOIN " + e.parent.from() + " AS p ON " + e.on("p", e.keys()) + " WHERE " + chosen("c.i")
 }
 
 // orphans counts rows of a table that should refer to a row and don't: those of
@@ -143,18 +150,17 @@ func (e *Edge) orphans(table catalog.Name, all bool) string {
 		out += " AND " + k + " IS NOT NULL"
 	}
 	if !all {
-		out += " AND c.i = ANY ($1)"
+		out += " AND " + chosen("c.i")
 	}
 	return out
 }
 
 // down asks for the rows that refer to rows of a table, those of $1.
 func (e *Edge) down(table catalog.Name) string {
-	const chosen = " WHERE p.ctid = ANY ($1)"
 	from := e.child.from()
 	switch {
 	case e.Limit == 0:
-		return "SELECT c.t, c.i FROM " + e.source(from, "", e.When, e.Where) + " JOIN " + only(table) + " AS p ON " + e.on("p", e.keys()) + chosen
+		return "SELECT c.t, c.i FROM " + e.source(from, "", e.When, e.Where) + " JOIN " + only(table) + " AS p ON " + e.on("p", e.keys()) + " WHERE " + chosen("p.ctid")
 	case e.Indexed:
 		// The child goes by its own name, as a person's SQL expects; the parent
 		// must not go by the same.
@@ -167,12 +173,12 @@ func (e *Edge) down(table catalog.Name) string {
 			columns[i] = child + "." + catalog.Ident(c)
 		}
 		where := append([]string{e.on(parent, columns)}, conditions(e.When, e.Where)...)
-		return fmt.Sprintf("SELECT x.t, x.i FROM %s AS %s CROSS JOIN LATERAL (SELECT %s.tableoid AS t, %s.ctid AS i FROM %s%s ORDER BY %s LIMIT %d) AS x WHERE %s.ctid = ANY ($1)",
-			only(table), parent, child, child, from, conjunction(where), strings.Join(e.order(e.Table.Name), ", "), e.Limit, parent)
+		return fmt.Sprintf("SELECT x.t, x.i FROM %s AS %s CROSS JOIN LATERAL (SELECT %s.tableoid AS t, %s.ctid AS i FROM %s%s ORDER BY %s LIMIT %d) AS x WHERE %s",
+			only(table), parent, child, child, from, conjunction(where), strings.Join(e.order(e.Table.Name), ", "), e.Limit, chosen(parent+".ctid"))
 	default:
 		// Without an index each parent would cost a scan: one scan ranks all.
 		rank := ", row_number() OVER (ORDER BY " + strings.Join(e.order(e.Table.Name), ", ") + ") AS n"
-		return fmt.Sprintf("SELECT x.t, x.i FROM (SELECT c.t, c.i, row_number() OVER (PARTITION BY p.ctid ORDER BY c.n) AS r FROM %s JOIN %s AS p ON %s%s) AS x WHERE x.r <= %d",
-			e.source(from, rank, e.When, e.Where), only(table), e.on("p", e.keys()), chosen, e.Limit)
+		return fmt.Sprintf("SELECT x.t, x.i FROM (SELECT c.t, c.i, row_number() OVER (PARTITION BY p.ctid ORDER BY c.n) AS r FROM %s JOIN %s AS p ON %s WHERE %s) AS x WHERE x.r <= %d",
+			e.source(from, rank, e.When, e.Where), only(table), e.on("p", e.keys()), chosen("p.ctid"), e.Limit)
 	}
 }
