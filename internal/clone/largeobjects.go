@@ -36,7 +36,7 @@ func (r *run) copyLargeObjects(ctx context.Context) error {
 		return nil
 	}
 	m := objectMover{run: r, source: reader(r.env, true), target: &session{app: r.env.App, open: r.openObjects}}
-	defer func() { closeConn(m.source.conn); closeConn(m.target.conn) }()
+	defer func() { pgcopy.Close(m.source.conn); pgcopy.Close(m.target.conn) }()
 	for last, limit := uint32(0), 100; ; {
 		key := fmt.Sprintf("objects%d", last)
 		b, err := m.first(ctx, key, last, limit)
@@ -68,7 +68,7 @@ func (r *run) openObjects(ctx context.Context) (*pgx.Conn, error) {
 		return nil, err
 	}
 	if err := exec(ctx, conn, "CREATE TEMP TABLE neontwin_objects (oid oid, data bytea)"); err != nil {
-		closeConn(conn)
+		pgcopy.Close(conn)
 		return nil, err
 	}
 	return conn, nil
@@ -204,7 +204,7 @@ func (p *Plan) verifyLargeObjects(ctx context.Context, env Env, deep bool) (diff
 		err := inquire(ctx, env, server, source, largeObjects, func(conn *pgx.Conn) error {
 			return conn.QueryRow(ctx, query).Scan(&there[i].count, &there[i].hash)
 		})
-		closeConn(server.conn)
+		pgcopy.Close(server.conn)
 		if err != nil {
 			return nil, err
 		}

@@ -123,7 +123,7 @@ func (r *run) load(ctx context.Context) error {
 // copier takes loads until there are none left.
 func (r *run) copier(ctx context.Context) error {
 	source := &session{app: r.env.App, open: r.openSource}
-	defer func() { closeConn(source.conn) }()
+	defer func() { pgcopy.Close(source.conn) }()
 	target := r.targets.take()
 	defer r.targets.put(target)
 	for l := range r.loads {

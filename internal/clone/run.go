@@ -254,15 +254,3 @@ func exec(ctx context.Context, conn *pgx.Conn, sql string) error {
 	}
 	return err
 }
-
-// closeConn closes a session, also one that was never opened, without waiting
-// for long. A server notices a closed session at its next message or never
-// sends one again; either way nothing more is committed.
-func closeConn(conn *pgx.Conn) {
-	if conn == nil {
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
-	defer cancel()
-	_ = conn.Close(ctx)
-}

@@ -86,7 +86,7 @@ func positionsAt(ctx context.Context, url, app string, sequences []catalog.Seque
 	if err != nil {
 		return nil, err
 	}
-	defer closeConn(conn)
+	defer pgcopy.Close(conn)
 	return positions(ctx, conn, readable)
 }
 

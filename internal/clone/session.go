@@ -38,7 +38,7 @@ func (s *session) get(ctx context.Context) (*pgx.Conn, error) {
 		if s.conn.PgConn().TxStatus() != 'E' {
 			return s.conn, nil
 		}
-		closeConn(s.conn) // a transaction that has failed reads nothing more
+		pgcopy.Close(s.conn) // a transaction that has failed reads nothing more
 	}
 	conn, err := s.open(ctx)
 	if err != nil {
@@ -48,7 +48,7 @@ func (s *session) get(ctx context.Context) (*pgx.Conn, error) {
 		// The server may not know yet that the connection is lost. What it was
 		// doing for it must be over, one way or the other, before we look.
 		if err := s.end(ctx, conn, s.conn.PgConn().PID()); err != nil {
-			closeConn(conn)
+			pgcopy.Close(conn)
 			return nil, err
 		}
 	}
@@ -118,7 +118,7 @@ func (p *pool) put(s *session) {
 func (p *pool) close() {
 	var wg sync.WaitGroup
 	for _, s := range p.all {
-		wg.Go(func() { closeConn(s.conn) })
+		wg.Go(func() { pgcopy.Close(s.conn) })
 	}
 	wg.Wait()
 }

@@ -165,7 +165,7 @@ func inquire(ctx context.Context, env Env, s *session, source bool, object strin
 // schemaOf reads the schema of one of the two databases.
 func schemaOf[T any](ctx context.Context, env Env, source bool, read func(context.Context, catalog.Querier) (T, error)) (schema T, err error) {
 	s := reader(env, source)
-	defer func() { closeConn(s.conn) }()
+	defer func() { pgcopy.Close(s.conn) }()
 	err = inquire(ctx, env, s, source, "schema", func(conn *pgx.Conn) (err error) {
 		schema, err = read(ctx, conn)
 		return err
@@ -227,7 +227,7 @@ func (p *Plan) verifyRows(ctx context.Context, env Env, deep bool) (rows int64, 
 	for range max(1, min(env.Jobs, len(batches))) {
 		g.Go(func() error {
 			servers := [2]*session{reader(env, true), reader(env, false)}
-			defer func() { closeConn(servers[0].conn); closeConn(servers[1].conn) }()
+			defer func() { pgcopy.Close(servers[0].conn); pgcopy.Close(servers[1].conn) }()
 			for batch := range todo {
 				both, bctx := errgroup.WithContext(ctx)
 				for side, server := range servers {
@@ -364,7 +364,7 @@ func (p *Plan) verifySequences(ctx context.Context, env Env) (diffs []string, er
 	s := &session{app: env.App, open: func(ctx context.Context) (*pgx.Conn, error) {
 		return pgcopy.Connect(ctx, env.Target, env.App, 15*time.Second)
 	}}
-	defer func() { closeConn(s.conn) }()
+	defer func() { pgcopy.Close(s.conn) }()
 	far := make(map[uint32]int64)
 	var at map[catalog.Name]position
 	err = inquire(ctx, env, s, false, "sequences", func(conn *pgx.Conn) (err error) {

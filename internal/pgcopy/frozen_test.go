@@ -43,7 +43,7 @@ func TestFrozenReaderLetsGo(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			reached, ended := make(chan struct{}), make(chan struct{})
 			go func() { defer close(ended); c.freeze(ctx, conn, reached) }()
-			defer func() { cancel(); <-ended; closeNow(conn) }()
+			defer func() { cancel(); <-ended; Close(conn) }()
 			<-reached
 			began := time.Now()
 			pgtest.Exec(t, url, "set lock_timeout = '30s'; alter table t add added int")
@@ -76,7 +76,7 @@ func TestEndedReaderIsTransient(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer closeNow(conn)
+	defer Close(conn)
 	if _, err := conn.Exec(t.Context(), "SELECT 1"); err != nil {
 		t.Fatal(err)
 	}

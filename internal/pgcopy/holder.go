@@ -106,7 +106,7 @@ func Hold(ctx context.Context, url, app string, tables Tables, patience time.Dur
 		if errors.Is(h.err, ErrGaveWay) {
 			// The lock is released by ending the session, not by waiting for
 			// the readers to notice.
-			closeNow(conn)
+			Close(conn)
 		}
 	}()
 	return h, reading, nil
@@ -223,12 +223,6 @@ func (h *Holder) Close() {
 	h.close.Do(func() {
 		h.cancel(errors.New("the snapshot was released"))
 		<-h.done
-		closeNow(h.conn)
+		Close(h.conn)
 	})
-}
-
-func closeNow(conn *pgx.Conn) {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
-	defer cancel()
-	_ = conn.Close(ctx)
 }

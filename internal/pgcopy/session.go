@@ -117,3 +117,15 @@ func Writer(ctx context.Context, url, app string, settings ...string) (*pgx.Conn
 	}
 	return conn, nil
 }
+
+// Close closes a session, also one that was never opened, without waiting for
+// long. A server notices a closed session at its next message or never sends
+// one again; either way nothing more is committed.
+func Close(conn *pgx.Conn) {
+	if conn == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	_ = conn.Close(ctx)
+}

@@ -28,7 +28,7 @@ func (t *target) clear(ctx context.Context, token string, heritage []string) err
 	if err != nil {
 		return &targetError{"connect to the Twin's database", err}
 	}
-	defer closeConn(conn)
+	defer pgcopy.Close(conn)
 	var schemas, wrappers []string
 	err = conn.QueryRow(ctx, `SELECT
 		array(SELECT pg_catalog.quote_ident(nspname) FROM pg_catalog.pg_namespace WHERE nspname NOT LIKE 'pg\_%' AND nspname <> 'information_schema'),

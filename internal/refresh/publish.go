@@ -83,7 +83,7 @@ func (s *sync) completeOnce(ctx context.Context, g generation) ([]twin.Hazard, e
 	if err != nil {
 		return nil, &targetError{"connect to the new generation", err}
 	}
-	defer closeConn(conn)
+	defer pgcopy.Close(conn)
 	hazards, err := s.target.pass(ctx, conn, database, s.heritage)
 	if err != nil {
 		return nil, err

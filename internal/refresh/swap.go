@@ -109,7 +109,7 @@ func (t *target) endSessions(ctx context.Context, a, b string) error {
 	if err != nil {
 		return err
 	}
-	defer closeConn(conn)
+	defer pgcopy.Close(conn)
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for {
@@ -159,7 +159,7 @@ func (s *sync) inherit(ctx context.Context) error {
 	if err != nil {
 		return &targetError{"connect to the Twin's database", err}
 	}
-	defer closeConn(conn)
+	defer pgcopy.Close(conn)
 	s.heritage, err = s.target.inherit(ctx, conn, s.tools, s.archive)
 	var dump *pgtools.DumpError
 	if !errors.As(err, &dump) || dump.Kind != pgtools.KindLock {

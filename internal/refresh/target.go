@@ -115,7 +115,7 @@ func inDatabase(address, database string) string {
 	return u.String()
 }
 
-func (t *target) close() { closeConn(t.conn) }
+func (t *target) close() { pgcopy.Close(t.conn) }
 
 // regain connects anew after the session was lost, and takes the lock again.
 // Whoever else has taken it meanwhile keeps it.
@@ -165,7 +165,7 @@ func (t *target) lookInside(ctx context.Context) error {
 	if err != nil {
 		return &targetError{"connect to the Twin's database", err}
 	}
-	defer closeConn(conn)
+	defer pgcopy.Close(conn)
 	err = conn.QueryRow(ctx, `SELECT count(*) FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 		WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND n.nspname NOT LIKE 'pg\_%' AND n.nspname NOT IN ('information_schema', $1)
 		AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')`,
@@ -406,12 +406,3 @@ type targetError struct {
 
 func (e *targetError) Error() string { return e.doing + ": " + e.err.Error() }
 func (e *targetError) Unwrap() error { return e.err }
-
-func closeConn(conn *pgx.Conn) {
-	if conn == nil {
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
-	defer cancel()
-	_ = conn.Close(ctx)
-}

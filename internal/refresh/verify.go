@@ -95,7 +95,7 @@ func (s *sync) readableAll(ctx context.Context) error {
 		if err == nil && i == 1 {
 			s.Mode, err = generationMode(ctx, conn)
 		}
-		closeConn(conn)
+		pgcopy.Close(conn)
 		if err != nil && i == 0 {
 			return &sourceError{"read the source's catalog", err}
 		} else if err != nil {
