@@ -1,0 +1,361 @@
+package mask
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+)
+
+// Class names a masker. Names stand in configuration files and are never
+// renamed.
+type Class string
+
+// The classes.
+const (
+	Null           Class = "null"            // NULL
+	Constant       Class = "constant"        // one value for all
+	Redact         Class = "redact"          // [redacted]
+	KeepFirst      Class = "keep_first"      // the first characters, then stars
+	KeepLast       Class = "keep_last"       // stars, then the last characters
+	Hash           Class = "hash"            // letters and digits that say nothing
+	UUIDClass      Class = "uuid"            // another uuid of the same version
+	Integer        Class = "integer"         // another integer of the range
+	Noise          Class = "noise"           // a number not far off
+	DateShift      Class = "date_shift"      // moved by some days, the same for one person
+	DateGeneralise Class = "date_generalise" // the first day of the month, year, ..
+	Boolean        Class = "boolean"         // a coin, the same for one person
+	EnumClass      Class = "enum"            // another label
+	Choice         Class = "choice"          // one of the values that the rule lists
+	FirstName      Class = "first_name"
+	LastName       Class = "last_name"
+	FullName       Class = "full_name"
+	Username       Class = "username"
+	Email          Class = "email"
+	Phone          Class = "phone" // country, area and length kept
+	Street         Class = "street"
+	City           Class = "city"
+	PostalCode     Class = "postal_code"
+	Company        Class = "company"
+	URL            Class = "url"
+	IPClass        Class = "ip"
+	MACClass       Class = "mac"
+	IBAN           Class = "iban"        // valid, country kept
+	Card           Class = "card"        // valid, issuer kept
+	NationalID     Class = "national_id" // digits for digits, letters for letters
+	FreeText       Class = "free_text"
+	JSONClass      Class = "json"
+	XMLClass       Class = "xml"
+	HStoreClass    Class = "hstore"
+	BytesClass     Class = "bytes"
+	Template       Class = "template"
+	// Keep passes values on. It stands for what was stated safe inside a
+	// document; a column that is safe has no rule at all.
+	Keep Class = "keep"
+)
+
+// Uniqueness is what a class does to different values.
+type Uniqueness uint8
+
+// What a class can do to different values.
+const (
+	// Lossy may make them one.
+	Lossy Uniqueness = iota
+	// Probable keeps them apart but for a chance that Traits.Bits tells.
+	Probable
+	// Preserved keeps them apart: the class is a permutation.
+	Preserved
+)
+
+// String is the word for it.
+func (u Uniqueness) String() string {
+	return [...]string{"lossy", "probable", "preserved"}[u]
+}
+
+// Traits are what a masker promises.
+type Traits struct {
+	Unique Uniqueness
+	// Bits are those of a Probable one's random part.
+	Bits int
+	// MaxLen is the most characters of a stand-in; 0 is as many as the value has.
+	MaxLen int
+	// Charset says in words what a stand-in is made of.
+	Charset string
+	// Kinds are the kinds of values that it takes.
+	Kinds Kind
+	// Same is set where a stand-in may by design be the value itself, so that
+	// finding it unchanged proves nothing.
+	Same bool
+	// Entity is set if a stand-in depends on whom the row is about.
+	Entity bool
+}
+
+// Enough reports whether n different values stay apart: the chance of any two
+// meeting, n^2/2^(bits+1), must be below 1e-9.
+func (t Traits) Enough(n int64) bool {
+	switch t.Unique {
+	case Preserved:
+		return true
+	case Probable:
+		return bitsFor(n) <= t.Bits
+	case Lossy:
+	}
+	return false
+}
+
+// unknownValues is how many values a column is taken to have if nobody knows.
+const unknownValues = 10_000_000
+
+// bitsFor is how many random bits keep n values apart.
+func bitsFor(n int64) int {
+	if n <= 0 {
+		n = unknownValues
+	}
+	return int(math.Ceil(2*math.Log2(float64(n)) - 1 + 9*math.Log2(10)))
+}
+
+// Rule is what a configuration says of a column.
+type Rule struct {
+	Class Class
+	// Domain is what the values mean; empty is the class's own domain. Equal
+	// values of one domain have equal stand-ins wherever they stand. A domain
+	// that no other column has breaks the correlation.
+	Domain string
+	// Value is what a Constant gives, as COPY's text format writes it, or the
+	// text of a Template, in which {hash:8}, {digits:4}, {first}, {last} and
+	// {city} are filled in.
+	Value string
+	// Values are what a Choice picks from.
+	Values []string
+	// Keep is how many characters KeepFirst and KeepLast show, how many bits of
+	// its prefix IPClass keeps, how many digits Card does.
+	Keep int
+	// KeepDomain keeps what follows the @ of an Email.
+	KeepDomain bool
+	// Locale is the language of words: en, de, es, fr, it, nl or pt; empty is en.
+	Locale string
+	// Days is the most that a DateShift moves; 0 is 180.
+	Days int
+	// Percent is the most that Noise changes; 0 is 10.
+	Percent int
+	// Unit is what DateGeneralise keeps: day, month, quarter, year or decade;
+	// empty is month.
+	Unit string
+	// Max is the largest value of an Integer's range, which begins at 1; 0 is
+	// the type's.
+	Max int64
+	// Paths are rules for parts of a document, the first that matches counts.
+	Paths []PathRule
+	// Rest is the rule for all other values of a document; nil is free text for
+	// text, noise for numbers, and false.
+	Rest *Rule
+}
+
+// PathRule is a rule for one place in a document. A path is keys with dots
+// between them, such as customer.emails.*: a star is any key or index, two are
+// any number of them.
+type PathRule struct {
+	Path string
+	Rule Rule
+}
+
+// Masker makes stand-ins. It never changes, and any number of goroutines may
+// use it at once.
+type Masker struct {
+	class  Class
+	traits Traits
+	null   bool
+	blank  bool // an empty value has a stand-in too
+	mask   func(dst, v, entity []byte) []byte
+}
+
+// Class is what the masker was made of.
+func (m *Masker) Class() Class { return m.class }
+
+// Traits are what the masker promises for the column that it was made for.
+func (m *Masker) Traits() Traits { return m.traits }
+
+// Null reports whether every value becomes NULL.
+func (m *Masker) Null() bool { return m.null }
+
+// Mask appends the stand-in of v to dst. Both are in the canonical form of the
+// column's kind; v must not lie in dst's unused room. Entity is whom the row is
+// about, in canonical form, and nil for most maskers. The stand-in is a
+// function of the key, v and entity alone. Empty text stays empty.
+func (m *Masker) Mask(dst, v, entity []byte) []byte {
+	if m.null || len(v) == 0 && !m.blank {
+		return dst
+	}
+	return m.mask(dst, v, entity)
+}
+
+// maker builds the masker of one rule.
+type maker struct {
+	rule   Rule
+	col    Column
+	secret Secret
+	key    Key
+	words  *words
+}
+
+// class is how one class is built.
+type class struct {
+	kinds  Kind
+	domain string // empty: the class's name
+	build  func(*maker) (*Masker, error)
+}
+
+func classOf(name Class) (class, bool) {
+	c, ok := map[Class]class{
+		Null:           {^Kind(0), "", buildNull},
+		Keep:           {^Kind(0), "", buildKeep},
+		Constant:       {^Kind(0), "", buildConstant},
+		Redact:         {Text, "", buildRedact},
+		KeepFirst:      {Text, "", buildKeepPart},
+		KeepLast:       {Text, "", buildKeepPart},
+		Hash:           {Text, "", buildHash},
+		UUIDClass:      {UUID | Text, "", buildUUID},
+		Integer:        {Int, "", buildInteger},
+		Noise:          {Int | Numeric | Float, "", buildNoise},
+		DateShift:      {Moment, "", buildDateShift},
+		DateGeneralise: {Moment, "", buildGeneralise},
+		Boolean:        {Bool, "", buildBoolean},
+		EnumClass:      {Enum | Text, "", buildEnum},
+		Choice:         {Text | Enum | Int | Numeric | Float | Bool | Moment | IP | MAC, "", buildChoice},
+		FirstName:      {Text, "person.first", buildName},
+		LastName:       {Text, "person.last", buildName},
+		FullName:       {Text, "person", buildFullName},
+		Username:       {Text, "", buildUsername},
+		Email:          {Text, "", buildEmail},
+		Phone:          {Text, "", buildPhone},
+		Street:         {Text, "", buildStreet},
+		City:           {Text, "", buildCity},
+		PostalCode:     {Text, "", buildPattern},
+		Company:        {Text, "", buildCompany},
+		URL:            {Text, "", buildURL},
+		IPClass:        {IP | Text, "", buildIP},
+		MACClass:       {MAC | Text, "", buildMAC},
+		IBAN:           {Text, "", buildIBAN},
+		Card:           {Text, "", buildCard},
+		NationalID:     {Text, "", buildPattern},
+		FreeText:       {Text, "", buildFreeText},
+		JSONClass:      {JSON | Text, "", buildJSON},
+		XMLClass:       {XML | Text, "", buildXML},
+		HStoreClass:    {HStore, "", buildHStore},
+		BytesClass:     {Bytes, "", buildBytes},
+		Template:       {Text, "", buildTemplate},
+	}[name]
+	return c, ok
+}
+
+// Meaning is the domain of the rule's values: its own, or that of its class.
+func (r Rule) Meaning() string {
+	if r.Domain != "" {
+		return r.Domain
+	}
+	if c, ok := classOf(r.Class); ok && c.domain != "" {
+		return c.domain
+	}
+	return string(r.Class)
+}
+
+// New makes the masker that rule asks for, for a column. It refuses what could
+// not hold: a class that does not take the column's kind, one that may make two
+// values of a unique column equal, one that does not fit.
+func New(rule Rule, col Column, secret Secret) (*Masker, error) {
+	v := col.value()
+	if secret.IsZero() {
+		return nil, v.errorf("there is no masking key")
+	}
+	c, ok := classOf(rule.Class)
+	if !ok {
+		return nil, v.errorf("there is no class %q", rule.Class)
+	}
+	if c.kinds&v.Kind == 0 {
+		return nil, v.errorf("class %s takes %s, not %s", rule.Class, c.kinds, v.Kind)
+	}
+	m := &maker{rule: rule, col: v, secret: secret}
+	m.key = secret.Domain(rule.Meaning())
+	var err error
+	if m.words, err = wordsOf(rule.Locale); err != nil {
+		return nil, v.errorf("%w", err)
+	}
+	out, err := c.build(m)
+	if err != nil {
+		return nil, v.errorf("class %s: %w", rule.Class, err)
+	}
+	out.class, out.traits.Kinds = rule.Class, c.kinds
+	return out, out.check(v)
+}
+
+// check holds a masker's traits against its column.
+func (m *Masker) check(col Column) error {
+	switch {
+	case m.null && col.NotNull:
+		return col.errorf("class %s gives NULL, and the column takes none", m.class)
+	case col.Unique && m.class == Keep, col.Unique && m.null:
+	case col.Unique && m.traits.Unique == Lossy:
+		return col.errorf("class %s may make two values equal, and the column is unique", m.class)
+	case col.Unique && !m.traits.Enough(col.Values):
+		return col.errorf("class %s has %d random bits here, and that many values need %d", m.class, m.traits.Bits, bitsFor(col.Values))
+	case col.MaxLen > 0 && m.traits.MaxLen > col.MaxLen:
+		return col.errorf("class %s gives up to %d characters, and the column takes %d", m.class, m.traits.MaxLen, col.MaxLen)
+	}
+	return nil
+}
+
+// Classes lists all classes by name.
+func Classes() []Class {
+	return []Class{
+		BytesClass, Boolean, Card, Choice, City, Company, Constant, DateGeneralise, DateShift, Email, EnumClass,
+		FirstName, FreeText, FullName, Hash, HStoreClass, IBAN, Integer, IPClass, JSONClass, Keep, KeepFirst, KeepLast,
+		LastName, MACClass, NationalID, Noise, Null, Phone, PostalCode, Redact, Street, Template, URL, Username, UUIDClass, XMLClass,
+	}
+}
+
+// room is how many characters of text fit, up to most.
+func (m *maker) room(most int) int {
+	if m.col.MaxLen > 0 {
+		return min(m.col.MaxLen, most)
+	}
+	return most
+}
+
+// width is how many characters of base 32 keep the column's values apart: at
+// least least, more in a unique column.
+func (m *maker) width(least int) int {
+	if !m.col.Unique {
+		return least
+	}
+	return min(max(least, 13, (bitsFor(m.col.Values)+4)/5), maxBase32)
+}
+
+// values decodes the values that a rule lists into canonical form.
+func (m *maker) values(list []string) ([][]byte, error) {
+	if len(list) == 0 {
+		return nil, errors.New("the rule lists no values")
+	}
+	var out [][]byte
+	for i, text := range list {
+		v, err := m.col.decode(nil, []byte(text), TextFormat)
+		if err != nil {
+			return nil, fmt.Errorf("value %d of the rule is no %s", i+1, m.col.Kind)
+		}
+		if m.col.Kind == Enum && len(m.col.Labels) > 0 && !slices.Contains(m.col.Labels, text) {
+			return nil, fmt.Errorf("value %d of the rule is no label of the enum", i+1)
+		}
+		if err := m.fits(text); err != nil {
+			return nil, err
+		}
+		out = append(out, v)
+	}
+	return out, nil
+}
+
+func (m *maker) fits(text string) error {
+	if n := len([]rune(strings.TrimRight(text, " "))); m.col.Kind == Text && m.col.MaxLen > 0 && n > m.col.MaxLen {
+		return fmt.Errorf("a value of the rule has %d characters, and the column takes %d", n, m.col.MaxLen)
+	}
+	return nil
+}

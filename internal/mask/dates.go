@@ -1,0 +1,77 @@
+package mask
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// buildDateShift moves a date by whole days. All dates of one entity move by
+// the same, so that what lies between them is kept; without an entity each
+// value has a shift of its own. Infinity stays.
+func buildDateShift(m *maker) (*Masker, error) {
+	days := m.rule.Days
+	if days == 0 {
+		days = 180
+	}
+	if days < 1 || days > 36_500 {
+		return nil, errors.New("days must lie between 1 and 36500")
+	}
+	key := m.key
+	return &Masker{
+		traits: Traits{MaxLen: 8, Charset: "a date or timestamp", Entity: true},
+		mask: func(dst, v, entity []byte) []byte {
+			at := moment(v)
+			if at == forever || at == never {
+				return append(dst, v...)
+			}
+			seed := entity
+			if len(seed) == 0 {
+				seed = v
+			}
+			s := key.stream(seed)
+			shift := int64(1+s.pick(days)) * microsPerDay
+			if s.next()>>63 == 0 {
+				shift = -shift
+			}
+			if at > lastMoment-shift && shift > 0 || at < firstMoment-shift && shift < 0 {
+				shift = -shift
+			}
+			return appendMoment(dst, at+shift)
+		},
+	}, nil
+}
+
+// buildGeneralise keeps a date as far as the unit and moves it to the unit's
+// first instant, in UTC. Infinity stays.
+func buildGeneralise(m *maker) (*Masker, error) {
+	unit := m.rule.Unit
+	if unit == "" {
+		unit = "month"
+	}
+	floor, ok := map[string]func(time.Time) time.Time{
+		"day":     func(t time.Time) time.Time { return date(t.Year(), t.Month(), t.Day()) },
+		"month":   func(t time.Time) time.Time { return date(t.Year(), t.Month(), 1) },
+		"quarter": func(t time.Time) time.Time { return date(t.Year(), (t.Month()-1)/3*3+1, 1) },
+		"year":    func(t time.Time) time.Time { return date(t.Year(), 1, 1) },
+		"decade":  func(t time.Time) time.Time { return date(int(floorDiv(int64(t.Year()), 10))*10, 1, 1) },
+	}[unit]
+	if !ok {
+		return nil, fmt.Errorf("there is no unit %q", unit)
+	}
+	return &Masker{
+		traits: Traits{MaxLen: 8, Charset: "a date or timestamp", Same: true},
+		mask: func(dst, v, _ []byte) []byte {
+			at := moment(v)
+			if at == forever || at == never {
+				return append(dst, v...)
+			}
+			t := floor(time.Unix(floorDiv(at, microsPerSecond)+epoch, 0).UTC())
+			return appendMoment(dst, max((t.Unix()-epoch)*microsPerSecond, firstMoment))
+		},
+	}, nil
+}
+
+func date(year int, month time.Month, day int) time.Time {
+	return time.Date(year, month, day, 0, 0, 0, 0, time.UTC)
+}

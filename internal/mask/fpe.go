@@ -1,0 +1,187 @@
+package mask
+
+import (
+	"encoding/binary"
+	"unicode/utf8"
+)
+
+// alphabet is a run of characters that stand in for each other. All of them
+// take the same number of bytes in UTF-8, so that text is permuted in place.
+type alphabet struct {
+	first rune
+	size  uint32
+}
+
+// alphabets are closed: the stand-in of a character lies in the same one.
+var alphabets = [...]alphabet{
+	{'0', 10},
+	{'A', 26},
+	{'a', 26},
+	{0xc0, 23}, // À to Ö
+	{0xd8, 7},  // Ø to Þ
+	{0xdf, 24}, // ß to ö
+	{0xf8, 8},  // ø to ÿ
+	{0x100, 128},
+	{0x391, 17},
+	{0x3a3, 7},
+	{0x3ac, 4},
+	{0x3b1, 25}, // Greek
+	{0x400, 16},
+	{0x410, 32},
+	{0x430, 32},
+	{0x450, 16}, // Cyrillic
+	{0x5d0, 27}, // Hebrew
+	{0x620, 32},
+	{0x641, 10}, // Arabic
+	{0x660, 10},
+	{0x6f0, 10}, // digits of Arabic and Persian
+	{0x904, 54},
+	{0x966, 10}, // Devanagari
+	{0xe01, 46}, // Thai
+	{0x3041, 86},
+	{0x30a1, 90},    // Hiragana, Katakana
+	{0x4e00, 20992}, // Han
+	{0xac00, 11172}, // Hangul
+	{0xff10, 10},    // wide digits
+	{0xff21, 26},
+	{0xff41, 26},
+}
+
+// block is the size of an alphabet of which no table tells: any character
+// beyond the tables' blocks stands in for another one of its 64.
+const block = 64
+
+// alphabetOf finds a character's alphabet; size 0 says that it is kept, as
+// separators are.
+func alphabetOf(r rune) alphabet {
+	switch {
+	case r >= '0' && r <= '9':
+		return alphabets[0]
+	case r >= 'A' && r <= 'Z':
+		return alphabets[1]
+	case r >= 'a' && r <= 'z':
+		return alphabets[2]
+	case r < 0xc0 || r == utf8.RuneError:
+		return alphabet{}
+	}
+	return foreignAlphabet(r)
+}
+
+func foreignAlphabet(r rune) alphabet {
+	start := r &^ (block - 1)
+	free := start >= 0x500 && (start < 0x2000 || start >= 0x2100) // no general punctuation
+	for _, a := range alphabets[3:] {
+		end := a.first + rune(a.size) //nolint:gosec // at most 20992
+		if r >= a.first && r < end {
+			return a
+		}
+		if start < end && start+block > a.first {
+			free = false
+		}
+	}
+	if !free || start <= utf8.RuneError && start+block > utf8.RuneError {
+		return alphabet{}
+	}
+	return alphabet{start, block}
+}
+
+// span is how many characters are permuted together. What follows is permuted
+// under a tweak that depends on all before it, so that the whole stays a
+// permutation; texts with the same first span have the same stand-ins there.
+const span = 48
+
+// spot is a character that is permuted.
+type spot struct {
+	at    int
+	first rune
+	size  uint32
+	value uint32
+}
+
+// permuteText permutes text in place, each character within its alphabet: a
+// Feistel network on the characters as digits of mixed radix, which are added
+// position by position. Characters of no alphabet are kept and don't count:
+// 12-34 and 1234 have the same digits afterwards.
+func (k Key) permuteText(tweak uint64, text []byte) {
+	var spots [span]spot
+	n := 0
+	for i := 0; i < len(text); {
+		r, width := rune(text[i]), 1
+		if r >= utf8.RuneSelf {
+			r, width = utf8.DecodeRune(text[i:])
+		}
+		if a := alphabetOf(r); a.size != 0 {
+			if n == span {
+				next := k.digest(tweak, rounds, spots[:n])
+				k.permuteSpots(tweak, text, spots[:n])
+				tweak, n = next[0], 0
+			}
+			spots[n] = spot{i, a.first, a.size, uint32(r - a.first)} //nolint:gosec // not negative
+			n++
+		}
+		i += width
+	}
+	k.permuteSpots(tweak, text, spots[:n])
+}
+
+func (k Key) permuteSpots(tweak uint64, text []byte, spots []spot) {
+	switch len(spots) {
+	case 0:
+		return
+	case 1:
+		s := &spots[0]
+		s.value = uint32(newNumbers(k, uint64(s.size)).at(tweak, uint64(s.value))) //nolint:gosec // below size
+	default:
+		left, right := spots[:len(spots)/2], spots[len(spots)/2:]
+		for n := byte(0); n < rounds; n++ {
+			k.add(tweak, n, left, right)
+			left, right = right, left
+		}
+	}
+	for i := range spots {
+		s := &spots[i]
+		utf8.EncodeRune(text[s.at:], s.first+rune(s.value)) //nolint:gosec // below size
+	}
+}
+
+// add adds to each digit of left one that follows from right.
+func (k Key) add(tweak uint64, n byte, left, right []spot) {
+	digest := k.digest(tweak, n, right)
+	for i := range left {
+		if i > 0 && i%8 == 0 {
+			digest = k.next(digest, byte(i))
+		}
+		half := digest[i%8/4]
+		piece := uint32(half>>(16*(i%4))) & 0xffff //nolint:gosec // its low bits
+		s := &left[i]
+		s.value = (s.value + piece*s.size>>16) % s.size
+	}
+}
+
+// digest is a pseudorandom function of the digits of spots.
+func (k Key) digest(tweak uint64, n byte, spots []spot) [2]uint64 {
+	var b [9 + 2*span]byte
+	binary.LittleEndian.PutUint64(b[:], tweak)
+	b[8] = n
+	size := 9
+	for i := range spots {
+		b[size] = byte(spots[i].value) //nolint:gosec // its low bits
+		size++
+		if spots[i].size > 256 {
+			b[size] = byte(spots[i].value >> 8) //nolint:gosec // below 65536
+			size++
+		}
+	}
+	hi, lo := k.sum128(b[:size])
+	return [2]uint64{hi, lo}
+}
+
+// next goes on where 128 bits were not enough.
+func (k Key) next(digest [2]uint64, n byte) [2]uint64 {
+	var b [18]byte
+	binary.LittleEndian.PutUint64(b[:], digest[0])
+	binary.LittleEndian.PutUint64(b[8:], digest[1])
+	b[16], b[17] = n, 'n'
+	hi, lo := k.sum128(b[:])
+	return [2]uint64{hi, lo}
+}

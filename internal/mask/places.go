@@ -1,0 +1,143 @@
+package mask
+
+import (
+	"bytes"
+	"errors"
+	"strconv"
+	"unicode/utf8"
+)
+
+// buildStreet makes a street and a number, in the order of the language.
+func buildStreet(m *maker) (*Masker, error) {
+	d := newDictionary(m.key, m.words.street, unbounded)
+	numbers, before, room := m.key.sub("number"), m.words.numberFirst, m.room(unbounded)
+	return &Masker{
+		traits: Traits{MaxLen: min(d.most+4, room), Charset: "a street and a number"},
+		mask: func(dst, v, _ []byte) []byte {
+			start := len(dst)
+			n := 1 + below(numbers.sum64(v), 199)
+			if before {
+				dst = append(strconv.AppendUint(dst, n, 10), ' ')
+				return cut(d.pick(dst, v), start, room)
+			}
+			dst = append(d.pick(dst, v), ' ')
+			return cut(strconv.AppendUint(dst, n, 10), start, room)
+		},
+	}, nil
+}
+
+func buildCity(m *maker) (*Masker, error) {
+	return m.fromList(m.words.city, "a city"), nil
+}
+
+// buildCompany joins a last name, a trade and the language's legal form.
+func buildCompany(m *maker) (*Masker, error) {
+	name := newDictionary(m.key, m.words.last, unbounded)
+	forms := newDictionary(m.key.sub("form"), m.words.company, unbounded)
+	room := m.room(unbounded)
+	return &Masker{
+		traits: Traits{MaxLen: min(name.most+1+forms.most, room), Charset: "a company"},
+		mask: func(dst, v, _ []byte) []byte {
+			start := len(dst)
+			dst = append(name.pick(dst, v), ' ')
+			return cut(forms.pick(dst, v), start, room)
+		},
+	}, nil
+}
+
+// urlRandom are the random characters of a URL's path.
+const urlRandom = 13
+
+// buildURL makes an address of nobody's host (RFC 2606) with a path that
+// follows from the whole URL. The scheme is kept if it is one of the usual.
+func buildURL(m *maker) (*Masker, error) {
+	const host = "example.com/"
+	n := m.width(urlRandom)
+	most := len("https://") + len(host) + n
+	if m.col.MaxLen > 0 && most > m.col.MaxLen {
+		return nil, errors.New("there is no room for a URL")
+	}
+	key := m.key
+	return &Masker{
+		traits: Traits{Unique: Probable, Bits: 5 * n, MaxLen: most, Charset: "a URL"},
+		mask: func(dst, v, _ []byte) []byte {
+			hi, lo := key.sum128(v)
+			scheme := "https://"
+			for _, s := range []string{"http://", "ftp://"} {
+				if bytes.HasPrefix(v, []byte(s)) {
+					scheme = s
+				}
+			}
+			return appendBase32(append(append(dst, scheme...), host...), hi, lo, n)
+		},
+	}, nil
+}
+
+// callingCodes are the countries' codes of two digits, and of one (ITU-T
+// E.164, in its list of assigned codes); all others have three.
+const (
+	oneDigitCodes = "17"
+	twoDigitCodes = "20 27 30 31 32 33 34 36 39 40 41 43 44 45 46 47 48 49 51 52 53 54 55 56 57 58 " +
+		"60 61 62 63 64 65 66 81 82 84 86 90 91 92 93 94 95 98 "
+)
+
+// buildPhone permutes the digits of a number behind the country's code and two
+// digits of the area, or behind two digits where there is no country. Length
+// and separators are kept. Most stand-ins have no subscriber, some do: nobody
+// should be called or written to by what stands in a Twin.
+func buildPhone(m *maker) (*Masker, error) {
+	key := m.key
+	return &Masker{
+		traits: Traits{Unique: Preserved, Charset: "as the value"},
+		mask: func(dst, v, _ []byte) []byte {
+			start := len(dst)
+			dst = append(dst, v...)
+			out := dst[start:]
+			key.permuteText(0, out[afterDigits(out, phonePrefix(out)):])
+			return dst
+		},
+	}, nil
+}
+
+// phonePrefix is how many digits of a number are kept: of a short one few, of
+// what is no number none.
+func phonePrefix(v []byte) int {
+	var number [20]byte
+	n := 0
+	for _, b := range v {
+		switch {
+		case digit(b):
+			if n < len(number) {
+				number[n] = b
+			}
+			n++
+		case letter(b) || b >= utf8.RuneSelf:
+			return 0
+		}
+	}
+	prefix := 2
+	rest := bytes.TrimLeft(v, " (")
+	switch {
+	case len(rest) > 0 && rest[0] == '+':
+		prefix = codeLength(number[:]) + 2
+	case n > 4 && number[0] == '0' && number[1] == '0':
+		prefix = 2 + codeLength(number[2:]) + 2
+	}
+	// At least five digits are permuted, or all.
+	if prefix > n-5 {
+		return max(min(prefix-2, n-5), 0)
+	}
+	return prefix
+}
+
+func codeLength(number []byte) int {
+	if bytes.IndexByte([]byte(oneDigitCodes), number[0]) >= 0 {
+		return 1
+	}
+	for i := 0; i < len(twoDigitCodes); i += 3 {
+		if twoDigitCodes[i] == number[0] && twoDigitCodes[i+1] == number[1] {
+			return 2
+		}
+	}
+	return 3
+}
