@@ -82,7 +82,9 @@ func detail(p twin.Progress) string {
 	case twin.Index:
 		return fmt.Sprintf("  %d of %d indexes and keys", p.IndexesDone, p.IndexesTotal)
 	case twin.Select:
-		return fmt.Sprintf("  %s found", twin.HumanPlural(p.RowsDone, "row"))
+		if p.RowsDone > 0 {
+			return fmt.Sprintf("  %s found", twin.HumanPlural(p.RowsDone, "row"))
+		}
 	case twin.Preflight, twin.Prepare, twin.Schema, twin.Relate, twin.Finish, twin.Verify, twin.Publish:
 	}
 	return ""
