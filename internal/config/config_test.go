@@ -319,7 +319,7 @@ func TestEnvTwin(t *testing.T) {
 				t.Fatalf("EnvTwin: %+v", e)
 			}
 			from, to := c.Sources[e.Source], c.Targets[e.Target]
-			if from.URL.Reveal() != source || !slices.Equal(from.Repositories, []string{"acme/shop"}) {
+			if from.URL.Reveal() != source || !slices.Equal(from.Repositories, []string{"acme/shop"}) || !from.AllowSQL {
 				t.Errorf("source: %+v", from)
 			}
 			if to.Publish != twin.Swap || !slices.Equal(to.Repositories, from.Repositories) || to.Adopt || (to.Neon == nil) == to.URL.IsZero() {
