@@ -111,7 +111,7 @@ func TestParseHostile(t *testing.T) {
 			if _, err := spec.Parse(spec.Path, []byte(text)); err == nil {
 				t.Error("got no error")
 			}
-			if took := time.Since(began); took > 10*time.Second {
+			if took := time.Since(began); took > time.Minute { // seconds on a slow machine, hours if something grows faster than the square
 				t.Errorf("took %v", took)
 			} else {
 				t.Logf("took %v", took)
