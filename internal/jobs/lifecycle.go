@@ -72,18 +72,38 @@ func (q *Queue) named(fullName string) bool {
 // repositories.
 func (q *Queue) installationChanged(ctx context.Context, c twin.Changed) error {
 	s := store.New(q.pool)
-	in, err := q.cfg.CatchUp.Truth.Installation(ctx, c.InstallationID)
+	in, gone, err := q.installation(ctx, c.InstallationID)
 	switch {
-	case errors.Is(err, twin.ErrUnreachable):
-		return q.purge(ctx, c.InstallationID)
 	case err != nil:
 		return err
+	case gone:
+		return q.purge(ctx, c.InstallationID)
 	case in.Suspended || c.Returned:
 		err = s.Doubt(ctx, c.InstallationID, 0)
 	default:
 		err = s.LookSoon(ctx, c.InstallationID, 0)
 	}
 	return errors.Join(err, s.ChoreSoon(ctx, choreNames))
+}
+
+// installation looks at an installation. That it is gone is believed once GitHub
+// has said so for a while, and nothing else: until then it is a
+// *twin.LaterError.
+func (q *Queue) installation(ctx context.Context, id int64) (in twin.Installation, gone bool, err error) {
+	s := store.New(q.pool)
+	in, err = q.cfg.CatchUp.Truth.Installation(ctx, id)
+	switch {
+	case err == nil:
+		return in, false, s.NotGone(ctx, id)
+	case !errors.Is(err, twin.ErrUnreachable):
+		return in, false, err
+	}
+	wait := max(endingPause, q.cfg.CatchUp.every()/5)
+	sure, failed := s.Gone(ctx, id, wait)
+	if failed != nil || sure {
+		return in, sure, failed
+	}
+	return in, false, &twin.LaterError{At: time.Now().Add(wait), Err: err}
 }
 
 // outOfReach finds out why a repository can't be seen: the App was uninstalled
@@ -100,12 +120,12 @@ func (q *Queue) outOfReach(ctx context.Context, w store.Watched, cause error) er
 	if err != nil && !errors.Is(err, twin.ErrUnreachable) {
 		return err
 	}
-	in, err := q.cfg.CatchUp.Truth.Installation(ctx, w.Repo.InstallationID)
+	in, gone, err := q.installation(ctx, w.Repo.InstallationID)
 	switch {
-	case errors.Is(err, twin.ErrUnreachable):
-		return q.purge(ctx, w.Repo.InstallationID)
 	case err != nil:
 		return err
+	case gone:
+		return q.purge(ctx, w.Repo.InstallationID)
 	case in.Suspended:
 		w.State = store.Lost
 		return q.seen(ctx, w, true)

@@ -66,6 +66,41 @@ func TestAPurgeWaitsForARunThatPublishes(t *testing.T) {
 	eventually(t, "nothing is left", func() bool { return one[int](t, pool, everything) == 0 })
 }
 
+// TestOneWrongAnswerPurgesNothing: a 404 of GitHub's may be a fault of its own.
+func TestOneWrongAnswerPurgesNothing(t *testing.T) {
+	t.Parallel()
+	_, pool := database(t)
+	g := newGitHub()
+	q := watcher(t, pool, g)
+	run := enqueue(t, q.Inserter, request(1))
+	changed := twin.Changed{InstallationID: 11}
+	for range 2 {
+		g.set(func() { delete(g.suspended, 11) })
+		if err := q.installationChanged(t.Context(), changed); !errors.As(err, new(*twin.LaterError)) {
+			t.Errorf("it seems to be gone: %v", err)
+		}
+		g.set(func() { g.suspended[11] = false })
+		check(t, q.installationChanged(t.Context(), changed))
+	}
+	if r := getRun(t, pool, run); r.State != twin.Queued {
+		t.Errorf("the run is %s", r.State)
+	}
+	g.set(func() { delete(g.suspended, 11) })
+	for _, wrong := range []string{"seen_at = now() - interval '1 day', since = now() - interval '1 day'", "since = now() - interval '1 h'"} {
+		if n := one[int](t, pool, "SELECT count(*) FROM twin"); n != 1 {
+			t.Errorf("%d Twins are left", n)
+		}
+		if err := q.installationChanged(t.Context(), changed); !errors.As(err, new(*twin.LaterError)) {
+			t.Errorf("it seems to be gone: %v", err)
+		}
+		execute(t, pool, "UPDATE installation_gone SET "+wrong)
+	}
+	check(t, q.installationChanged(t.Context(), changed))
+	if n := one[int](t, pool, everything); n != 0 {
+		t.Errorf("%d rows are left of a tenant that is gone", n)
+	}
+}
+
 // TestSuspendedThenBack: reports wait, schedules rest, and when access comes
 // back what could not be told is told; but not for ever.
 func TestSuspendedThenBack(t *testing.T) {

@@ -229,10 +229,31 @@ func (s Store) Purge(ctx context.Context, installation int64) (busy []int64, err
 		{"repository", "id = ANY ($1)", repositories},
 		{"missed_delivery", "installation_id = $1", installation},
 		{"webhook_delivery", "installation_id = $1", installation},
+		{"installation_gone", "installation_id = $1", installation},
 	} {
 		if _, err := s.exec(ctx, "purge "+d.from, `DELETE FROM `+d.from+` WHERE `+d.where, d.arg); err != nil {
 			return nil, err
 		}
 	}
 	return nil, nil
+}
+
+// Gone notes that GitHub does not show an installation any more, and says
+// whether it has not for as long as wait. What was said long before is forgotten.
+func (s Store) Gone(ctx context.Context, installation int64, wait time.Duration) (sure bool, err error) {
+	err = s.db.QueryRow(ctx, `
+		INSERT INTO installation_gone AS g (installation_id) VALUES ($1)
+		ON CONFLICT (installation_id) DO UPDATE SET seen_at = now(),
+			since = CASE WHEN g.seen_at < now() - 3 * $2::interval - interval '10 min' THEN now() ELSE g.since END
+		RETURNING since <= now() - $2::interval`, installation, wait).Scan(&sure)
+	if err != nil {
+		return false, fmt.Errorf("note that an installation is gone: %w", err)
+	}
+	return sure, nil
+}
+
+// NotGone forgets that an installation seemed to be gone.
+func (s Store) NotGone(ctx context.Context, installation int64) error {
+	_, err := s.exec(ctx, "note that an installation is there", `DELETE FROM installation_gone WHERE installation_id = $1`, installation)
+	return err
 }
