@@ -384,7 +384,7 @@ func TestRandom(t *testing.T) {
 	t.Parallel()
 	n := uint64(25)
 	if pgtest.Everything() {
-		n = 1000
+		n = 300
 	}
 	url := pgtest.URL(t)
 	done := 0

@@ -59,7 +59,11 @@ func readSchema(t testing.TB, url string) *catalog.Schema {
 // become NULL are told behind the row.
 func kept(t testing.TB, url string, s *catalog.Schema, r *subset.Result) map[string][]string {
 	t.Helper()
-	conn := pgtest.Connect(t, url)
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(t.Context())
 	out := make(map[string][]string)
 	for _, table := range s.Tables {
 		pick, whole := r.Pick(table.OID)
