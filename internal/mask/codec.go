@@ -166,10 +166,11 @@ func appendLowerForeign(dst, v []byte, _ int) []byte {
 
 func decodeInt(dst, field []byte, format Format) ([]byte, error) {
 	if format == TextFormat {
-		if _, err := strconv.ParseInt(string(field), 10, 64); err != nil {
+		n, err := strconv.ParseInt(string(field), 10, 64)
+		if err != nil {
 			return dst, errValue
 		}
-		return append(dst, field...), nil
+		return strconv.AppendInt(dst, n, 10), nil
 	}
 	var n int64
 	switch len(field) {

@@ -2,6 +2,7 @@ package mask
 
 import (
 	"encoding/binary"
+	"math/bits"
 	"unicode/utf8"
 )
 
@@ -144,17 +145,34 @@ func (k Key) permuteSpots(tweak uint64, text []byte, spots []spot) {
 	}
 }
 
-// add adds to each digit of left one that follows from right.
+// spare is how many bits of a hash are not used up by the digits drawn from it,
+// so that all digits of an alphabet are about as likely.
+const spare = 16
+
+// add adds to each digit of left one that follows from right. Digits are drawn
+// from 64 bits as from a fraction: times the size of the alphabet, the whole
+// part is the digit, and the rest is the fraction for the next one.
 func (k Key) add(tweak uint64, n byte, left, right []spot) {
 	digest := k.digest(tweak, n, right)
+	fraction, second, left64 := digest[0], digest[1], 64
+	fresh := true
 	for i := range left {
-		if i > 0 && i%8 == 0 {
-			digest = k.next(digest, byte(i))
-		}
-		half := digest[i%8/4]
-		piece := uint32(half>>(16*(i%4))) & 0xffff //nolint:gosec // its low bits
 		s := &left[i]
-		s.value = (s.value + piece*s.size>>16) % s.size
+		size := uint64(s.size)
+		width := bits.Len64(size)
+		if left64 < width+spare {
+			if !fresh {
+				digest = k.next(digest, byte(i))
+				second = digest[0]
+			}
+			fraction, left64, fresh = second, 64, false
+		}
+		left64 -= width
+		var digit uint64
+		digit, fraction = bits.Mul64(fraction, size)
+		if s.value += uint32(digit); s.value >= s.size { //nolint:gosec // below size
+			s.value -= s.size
+		}
 	}
 }
 

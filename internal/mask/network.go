@@ -90,10 +90,13 @@ func (c *Column) encodeIP(dst, v []byte, format Format) ([]byte, error) {
 // decodeMAC appends an address in lower-case hexadecimal digits with colons.
 func decodeMAC(dst, field []byte, format Format) ([]byte, error) {
 	if format == TextFormat {
-		if len(field) != 17 && len(field) != 23 {
+		n, size, ok := parseMAC(field)
+		if !ok {
 			return dst, errValue
 		}
-		return append(dst, field...), nil
+		var b [8]byte
+		binary.BigEndian.PutUint64(b[:], n)
+		return appendMAC(dst, b[8-size:]), nil
 	}
 	if len(field) != 6 && len(field) != 8 {
 		return dst, errValue
