@@ -31,7 +31,7 @@ var (
 	due         = desc("twin_due_seconds", "Time since a Twin's schedule was due; negative until it is.", "repository", "twin")
 	leaseLeft   = desc("lease_left_seconds", "For how long the lease of a run holds without a heartbeat; negative until another worker takes the run over.", "repository", "twin", "run")
 	queued      = desc("queue_jobs", "River's jobs that are not over.", "queue", "state")
-	waiting     = desc("waiting", "What is stored and not done: deliveries that are not processed, reports that are not posted.", "what")
+	waiting     = desc("waiting", "What is stored and not done: deliveries that are not processed, reports that are not posted, webhooks that GitHub could not deliver.", "what")
 	waited      = desc("waited_seconds", "How long the oldest of them has waited.", "what")
 	unreachable = desc("reports_unreachable", "Places that can't be told any more, because the App or the repository is gone.")
 	budgetLeft  = desc("github_requests_left", "What an installation may still ask of GitHub in this hour, as this process was told last; installation 0 is the App itself.", "installation")
@@ -119,6 +119,8 @@ func (c stateCollector) backlog(ctx context.Context, ch chan<- prometheus.Metric
 	gauge(ch, waited, since(b.OldestDelivery), "deliveries")
 	gauge(ch, waiting, float64(b.Reports), "reports")
 	gauge(ch, waited, since(b.OldestReport), "reports")
+	gauge(ch, waiting, float64(b.Missed), "missed")
+	gauge(ch, waited, since(b.OldestMissed), "missed")
 	gauge(ch, unreachable, float64(b.Unreachable))
 	return nil
 }

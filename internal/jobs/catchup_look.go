@@ -152,15 +152,15 @@ func (q *Queue) seen(ctx context.Context, now store.Watched, lost bool) error {
 }
 
 // lookAtBranches looks at the default branch, and at those that the Twins'
-// triggers name without a pattern. was is the default branch as it was known;
+// triggers name, patterns aside, or that they had runs of lately. was is the default branch as it was known;
 // seen says whether all was made up for that was missing of it.
 func (q *Queue) lookAtBranches(ctx context.Context, repo twin.Repository, was string) (seen bool, err error) {
-	patterns, err := store.New(q.pool).Patterns(ctx, repo.ID)
+	named, err := store.New(q.pool).Branches(ctx, repo.ID)
 	if err != nil {
 		return false, err
 	}
 	branches := []string{repo.DefaultBranch}
-	for _, p := range patterns {
+	for _, p := range named {
 		if !strings.ContainsAny(p, `*?[]{}!\`) && !slices.Contains(branches, p) && len(branches) < lookBranches {
 			branches = append(branches, p)
 		}

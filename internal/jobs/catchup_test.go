@@ -373,9 +373,14 @@ func TestTrackedBranches(t *testing.T) {
 	r.Spec.On.Push = &twin.BranchTrigger{Branches: []string{"main", "release", "feature/*", "v[12]"}}
 	r.Spec.On.PullRequest = &twin.BranchTrigger{Branches: []string{"stable/1"}}
 	enqueue(t, q.Inserter, r)
+	r = push(2)
+	r.Spec.On.Push = &twin.BranchTrigger{Branches: []string{"main", "release", "feature/*", "v[12]"}}
+	r.Spec.On.PullRequest = &twin.BranchTrigger{Branches: []string{"stable/1"}}
+	r.Ref = "refs/heads/feature/a" // only a pattern names it, but it had a run
+	enqueue(t, q.Inserter, r)
 	check(t, q.looks(t.Context()))
 	slices.Sort(g.looked)
-	if want := []string{"main", "release", "stable/1"}; !slices.Equal(g.looked, want) {
+	if want := []string{"feature/a", "main", "release", "stable/1"}; !slices.Equal(g.looked, want) {
 		t.Errorf("looked at %v, want %v", g.looked, want)
 	}
 	g.looked = nil

@@ -17,19 +17,22 @@ type Backlog struct {
 	Reports        int // places that don't yet say what is true
 	OldestReport   time.Time
 	Unreachable    int // places that can't be told any more
+	Missed         int // webhooks that GitHub could not deliver, and that are asked for again
+	OldestMissed   time.Time
 }
 
 // Backlog counts what waits to be done.
 func (s Store) Backlog(ctx context.Context) (b Backlog, err error) {
-	var delivery, report *time.Time
+	var delivery, report, missed *time.Time
 	_, err = s.maybe(ctx, "count backlog", `
 		SELECT (SELECT count(*) FROM webhook_delivery WHERE processed_at IS NULL),
 			(SELECT min(received_at) FROM webhook_delivery WHERE processed_at IS NULL),
 			(SELECT count(*) FROM check_publication WHERE wanted_version > posted_version AND unreachable_at IS NULL),
 			(SELECT min(updated_at) FROM check_publication WHERE wanted_version > posted_version AND unreachable_at IS NULL),
-			(SELECT count(*) FROM check_publication WHERE unreachable_at IS NOT NULL)`, nil,
-		&b.Deliveries, &delivery, &b.Reports, &report, &b.Unreachable)
-	b.OldestDelivery, b.OldestReport = moment(delivery), moment(report)
+			(SELECT count(*) FROM check_publication WHERE unreachable_at IS NOT NULL),
+			(SELECT count(*) FROM missed_delivery), (SELECT min(at) FROM missed_delivery)`, nil,
+		&b.Deliveries, &delivery, &b.Reports, &report, &b.Unreachable, &b.Missed, &missed)
+	b.OldestDelivery, b.OldestReport, b.OldestMissed = moment(delivery), moment(report), moment(missed)
 	return b, err
 }
 

@@ -82,12 +82,15 @@ func (s Store) DropJudged(ctx context.Context) (int64, error) {
 				WHERE later.repository_id = j.repository_id AND later.ref = j.ref AND later.pr = 0 AND later.at > j.at))`, keepJudged)
 }
 
-// Patterns lists the patterns for branches in the triggers of a repository's
-// Twins.
-func (s Store) Patterns(ctx context.Context, repositoryID int64) ([]string, error) {
+// Branches lists the branches, and patterns for them, in the triggers of a
+// repository's Twins, and the branches of which Twins were asked for lately.
+func (s Store) Branches(ctx context.Context, repositoryID int64) ([]string, error) {
 	rows, _ := s.db.Query(ctx, `
 		SELECT DISTINCT b FROM twin t, jsonb_path_query(t.config, '$.on.*.branches[*]') p, LATERAL (SELECT p #>> '{}') AS x(b)
-		WHERE t.repository_id = $1 ORDER BY b`, repositoryID)
+		WHERE t.repository_id = $1
+		UNION SELECT substr(r.ref, 12) FROM sync_run r JOIN twin t ON t.id = r.twin_id
+		WHERE t.repository_id = $1 AND r.ref LIKE 'refs/heads/%' AND r.created_at > now() - $2::interval
+		ORDER BY b`, repositoryID, keepSince)
 	return collect(rows, "list branches of twins", pgx.RowTo[string])
 }
 
