@@ -76,9 +76,9 @@ func TestExtensionTypes(t *testing.T) {
 
 // chain is large enough that queries take their rows in several parts.
 const chain = `CREATE TABLE one (id int PRIMARY KEY, half int REFERENCES one);
-	INSERT INTO one SELECT n, NULLIF(n / 2, 0) FROM generate_series(1, 220000) n;
-	CREATE TABLE two (id int PRIMARY KEY, one int REFERENCES one); INSERT INTO two SELECT n, 1 + n % 220000 FROM generate_series(1, 230000) n;
-	CREATE TABLE three (two int REFERENCES two); INSERT INTO three SELECT n FROM generate_series(1, 230000, 7) n; CREATE INDEX ON two (one);
+	INSERT INTO one SELECT n, NULLIF(n / 2, 0) FROM generate_series(1, 120000) n;
+	CREATE TABLE two (id int PRIMARY KEY, one int REFERENCES one); INSERT INTO two SELECT n, 1 + n % 120000 FROM generate_series(1, 130000) n;
+	CREATE TABLE three (two int REFERENCES two); INSERT INTO three SELECT n FROM generate_series(1, 130000, 3) n; CREATE INDEX ON two (one);
 	ANALYZE`
 
 func TestManyRows(t *testing.T) {
@@ -86,7 +86,7 @@ func TestManyRows(t *testing.T) {
 	db := pgtest.URL(t)
 	pgtest.Exec(t, db, chain)
 	s := readSchema(t, db)
-	spec := twin.Subset{Roots: []twin.Root{{Table: "public.one", Where: "id > 20000"}}}
+	spec := twin.Subset{Roots: []twin.Root{{Table: "public.one", Where: "id > 15000"}}}
 	p := plan(t, s, spec)
 	scans := p.Hazards()
 	if len(scans) != 1 || scans[0].ID != subset.HazardScan || scans[0].Object != "public.three (two)" || scans[0].Refuses || !strings.Contains(scans[0].Message, "MB") {
@@ -100,9 +100,9 @@ func TestManyRows(t *testing.T) {
 	want := make(map[string]int64)
 	conn := pgtest.Connect(t, db)
 	for table, query := range map[string]string{
-		"public.one":   "SELECT 220000", // every second one leads to all
-		"public.two":   "SELECT count(*) FROM two WHERE one > 20000",
-		"public.three": "SELECT count(*) FROM three JOIN two ON two = id WHERE one > 20000",
+		"public.one":   "SELECT 120000", // every second one leads to all
+		"public.two":   "SELECT count(*) FROM two WHERE one > 15000",
+		"public.three": "SELECT count(*) FROM three JOIN two ON two = id WHERE one > 15000",
 	} {
 		var n int64
 		if err := conn.QueryRow(t.Context(), query).Scan(&n); err != nil {
@@ -121,9 +121,9 @@ func TestManyRows(t *testing.T) {
 		t.Errorf("progress %v of %d", told, r.Rows())
 	}
 
-	spec.MaxRows = 250_000
+	spec.MaxRows = 150_000
 	_, err = plan(t, s, spec).Close(t.Context(), opener(db), 2, nil)
-	if f := twin.AsFailure(err); !errors.Is(err, twin.ErrRefused) || !strings.Contains(f.Message, "public.one 200000 (asked for)") {
+	if f := twin.AsFailure(err); !errors.Is(err, twin.ErrRefused) || !strings.Contains(f.Message, "public.one 105000 (asked for)") {
 		t.Errorf("too many rows: %v", err)
 	}
 }
