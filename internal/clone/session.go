@@ -61,6 +61,11 @@ func (s *session) end(ctx context.Context, conn *pgx.Conn, pid uint32) error {
 	const query = `SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity
 		WHERE pid = $1 AND application_name = $2 AND datname = pg_catalog.current_database()`
 	for range 100 {
+		// A reader is in a transaction, in which the list of sessions is read once
+		// unless it is cleared.
+		if err := exec(ctx, conn, "SELECT pg_catalog.pg_stat_clear_snapshot()"); err != nil {
+			return err
+		}
 		tag, err := conn.PgConn().ExecParams(ctx, query,
 			[][]byte{fmt.Append(nil, pid), []byte(s.app)}, nil, nil, nil).Close()
 		if err != nil || tag.RowsAffected() == 0 {
