@@ -18,8 +18,8 @@ const (
 	rowsPerCall = 100_000
 	// rowsPerScan is how many it takes where each query reads a whole table.
 	rowsPerScan = 1_000_000
-	// rootLimit is how long a person's SQL may look for the rows of a root.
-	rootLimit = 5 * time.Minute
+	// sqlLimit is how long a query may take that has a person's SQL in it.
+	sqlLimit = 5 * time.Minute
 )
 
 // Close finds the rows that are kept. It opens up to so many sessions, all of
@@ -77,7 +77,6 @@ type task struct {
 	down         *Edge // that it follows down, if any
 	table        catalog.Name
 	settings     []string // a person's SQL that is in it
-	root         bool
 }
 
 // errEnough ends a search that has found more rows than are allowed.
@@ -125,7 +124,7 @@ func (s *search) begin(ctx context.Context) error {
 		if r.OrderBy != "" {
 			settings = append(settings, "order_by")
 		}
-		tasks = append(tasks, task{sql: r.sql(), words: "asked for", from: -1, table: r.Table, settings: settings, root: true})
+		tasks = append(tasks, task{sql: r.sql(), words: "asked for", from: -1, table: r.Table, settings: settings})
 	}
 	_, err := s.run(ctx, tasks)
 	return err

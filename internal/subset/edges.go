@@ -238,7 +238,7 @@ func (p *planner) nullify(e *Edge, what string) {
 	}
 	if len(e.Nullify) == 0 || full && len(e.Nullify) < len(e.Columns) {
 		e.Nullify = nil
-		p.problem("%s can't be nullified: its columns take no NULL, so leave nullify out", what)
+		p.problem("%s can't be nullified: its columns take no NULL, so leave on_missing out", what)
 		return
 	}
 	for _, k := range p.s.ForeignKeys {
@@ -248,7 +248,7 @@ func (p *planner) nullify(e *Edge, what string) {
 			case k.Name != e.Constraint && k.Match == "f" && len(k.Columns) > 1 && child.node == e.child.node && slices.Contains(k.Columns, name):
 				p.problem("%s can't be nullified: %s is part of the foreign key %s, which is NULL as a whole or not at all", what, catalog.Name{Name: name}, k.Name)
 			case parent.node == e.child.node && slices.Contains(k.ParentColumns, name):
-				p.problem("%s can't be nullified: %s refers to %s, so leave nullify out", what, k.Table, catalog.Name{Name: name})
+				p.problem("%s can't be nullified: %s refers to %s, so leave on_missing out", what, k.Table, catalog.Name{Name: name})
 			}
 		}
 	}

@@ -237,7 +237,7 @@ func (p *planner) emptied() {
 func (p *planner) wayOut(e *Edge) string {
 	nullable := slices.ContainsFunc(e.Columns, func(c string) bool { return !p.notNull(e.child, c) })
 	if nullable {
-		return "set nullify for that reference, or take the table out of empty"
+		return "write on_missing: nullify for that reference, or take the table out of empty"
 	}
 	return "the columns take no NULL, so take the table out of empty"
 }

@@ -14,7 +14,8 @@ import (
 type Result struct {
 	// Selections are one for each table that holds rows, in the plan's order.
 	Selections []twin.Selection
-	Hazards    []twin.Hazard
+	// Hazards are the plan's, and what only the rows could tell.
+	Hazards []twin.Hazard
 
 	picks map[uint32]Pick // of tables that are not whole
 	whole map[uint32]bool
@@ -93,7 +94,7 @@ func (s *search) path(i int) []string {
 
 // result makes the result once all rows are found.
 func (s *search) result(ctx context.Context) (*Result, error) {
-	r := &Result{picks: make(map[uint32]Pick), whole: make(map[uint32]bool)}
+	r := &Result{Hazards: slices.Clone(s.p.hazards), picks: make(map[uint32]Pick), whole: make(map[uint32]bool)}
 	for i := range s.p.Tables {
 		t := &s.p.Tables[i]
 		r.Selections = append(r.Selections, s.selection(i))

@@ -42,8 +42,9 @@ func (s *search) run(ctx context.Context, tasks []task) ([]*Rows, error) {
 // find runs one task.
 func (s *search) find(ctx context.Context, c *session, t task, f *finding) error {
 	f.rows = make(map[int]*Rows)
-	if t.root {
-		if err := c.exec(ctx, fmt.Sprintf("SET LOCAL statement_timeout = %d", rootLimit.Milliseconds())); err != nil {
+	limited := len(t.settings) > 0
+	if limited {
+		if err := c.exec(ctx, fmt.Sprintf("SET LOCAL statement_timeout = %d", sqlLimit.Milliseconds())); err != nil {
 			return err
 		}
 	}
@@ -63,7 +64,7 @@ func (s *search) find(ctx context.Context, c *session, t task, f *finding) error
 		}
 		return nil
 	})
-	if err == nil && t.root {
+	if err == nil && limited {
 		err = c.exec(ctx, "SET LOCAL statement_timeout = 0")
 	}
 	if err != nil && !errors.Is(err, errEnough) {

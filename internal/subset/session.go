@@ -217,7 +217,7 @@ func blame(err error, table catalog.Name, settings []string) error {
 	what := strings.Join(settings, " or ") + " of " + table.String()
 	switch {
 	case said.Code == "57014":
-		return twin.Refuse(fmt.Sprintf("%s took the source longer than %s", what, rootLimit), "write it so that an index helps, or leave it out")
+		return twin.Refuse(fmt.Sprintf("%s took the source longer than %s", what, sqlLimit), "write it so that an index helps, or leave it out")
 	case said.Code == "42501":
 		return twin.Refuse(fmt.Sprintf("%s needs more than the source's role may do: %s", what, said.Message), "grant the role what it needs, or write it otherwise")
 	case persons(said.Code):
