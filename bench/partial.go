@@ -107,7 +107,10 @@ func (b *bench) byHand(queries map[string]string) contender {
 		}
 		return []pipeline{
 			{{program: filepath.Join(bin, "pg_dump"), args: []string{"-Fc", "--schema-only", "-f", dump}, env: from.env()}},
-			{restore("pre-data")}, {psql(from, out)}, {psql(to, in)}, {restore("post-data", "-j2")},
+			{restore("pre-data")},
+			{psql(from, out)},
+			{psql(to, in)},
+			{restore("post-data", "-j2")},
 		}
 	}}
 }

@@ -86,9 +86,13 @@ func (q *Queue) installationChanged(ctx context.Context, c twin.Changed) error {
 	return errors.Join(err, s.ChoreSoon(ctx, choreNames))
 }
 
+// goneOften is how often GitHub must say that an installation is gone before its
+// data is deleted.
+const goneOften = 5
+
 // installation looks at an installation. That it is gone is believed once GitHub
-// has said so for a while, and nothing else: until then it is a
-// *twin.LaterError.
+// has said so for a while and several times, and nothing else: until then it is
+// a *twin.LaterError.
 func (q *Queue) installation(ctx context.Context, id int64) (in twin.Installation, gone bool, err error) {
 	s := store.New(q.pool)
 	in, err = q.cfg.CatchUp.Truth.Installation(ctx, id)
@@ -99,7 +103,7 @@ func (q *Queue) installation(ctx context.Context, id int64) (in twin.Installatio
 		return in, false, err
 	}
 	wait := max(endingPause, q.cfg.CatchUp.every()/5)
-	sure, failed := s.Gone(ctx, id, wait)
+	sure, failed := s.Gone(ctx, id, wait, goneOften)
 	if failed != nil || sure {
 		return in, sure, failed
 	}

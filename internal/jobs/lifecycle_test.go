@@ -86,7 +86,7 @@ func TestOneWrongAnswerPurgesNothing(t *testing.T) {
 		t.Errorf("the run is %s", r.State)
 	}
 	g.set(func() { delete(g.suspended, 11) })
-	for _, wrong := range []string{"seen_at = now() - interval '1 day', since = now() - interval '1 day'", "since = now() - interval '1 h'"} {
+	for _, wrong := range []string{"seen_at = now() - interval '1 day', since = now() - interval '1 day'", "since = now() - interval '1 h'", "since = now() - interval '1 h', said = 4"} {
 		if n := one[int](t, pool, "SELECT count(*) FROM twin"); n != 1 {
 			t.Errorf("%d Twins are left", n)
 		}

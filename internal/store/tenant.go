@@ -239,13 +239,15 @@ func (s Store) Purge(ctx context.Context, installation int64) (busy []int64, err
 }
 
 // Gone notes that GitHub does not show an installation any more, and says
-// whether it has not for as long as wait. What was said long before is forgotten.
-func (s Store) Gone(ctx context.Context, installation int64, wait time.Duration) (sure bool, err error) {
+// whether it has not for as long as wait and so often. What was said long
+// before is forgotten.
+func (s Store) Gone(ctx context.Context, installation int64, wait time.Duration, often int) (sure bool, err error) {
 	err = s.db.QueryRow(ctx, `
 		INSERT INTO installation_gone AS g (installation_id) VALUES ($1)
 		ON CONFLICT (installation_id) DO UPDATE SET seen_at = now(),
-			since = CASE WHEN g.seen_at < now() - 3 * $2::interval - interval '10 min' THEN now() ELSE g.since END
-		RETURNING since <= now() - $2::interval`, installation, wait).Scan(&sure)
+			since = CASE WHEN g.seen_at < now() - 3 * $2::interval - interval '10 min' THEN now() ELSE g.since END,
+			said = CASE WHEN g.seen_at < now() - 3 * $2::interval - interval '10 min' THEN 1 ELSE g.said + 1 END
+		RETURNING since <= now() - $2::interval AND said >= $3`, installation, wait, often).Scan(&sure)
 	if err != nil {
 		return false, fmt.Errorf("note that an installation is gone: %w", err)
 	}
