@@ -129,6 +129,23 @@ func (w *world) rest() {
 	}
 }
 
+// TestScheduleOfANewRepository: what a repository's file says of schedules is
+// taken over when the repository is first seen, whatever no webhook told.
+func TestScheduleOfANewRepository(t *testing.T) {
+	t.Parallel()
+	w := watching(newWorld(t, small))
+	silent(w, githubtest.WebhookLost)
+	w.push(githubtest.Push{Files: file(`{schedule: {at: "02:30", timezone: Europe/Berlin}}`, "")})
+	w.start()
+	w.await("the schedule is stored", 60*time.Second, func() bool {
+		return scan[int](w, w.control, "select count(*) from twin where next_run_at > now() and sched_tz = 'Europe/Berlin'") == 1
+	})
+	w.awaitWatched()
+	if n := scan[int](w, w.control, "select count(*) from sync_run"); n != 0 {
+		t.Errorf("%d runs, though nothing is due", n)
+	}
+}
+
 // TestSuspendedWhileCopying: the sync goes on. When access comes back, the
 // check is told, and what was merged meanwhile is synced.
 func TestSuspendedWhileCopying(t *testing.T) {

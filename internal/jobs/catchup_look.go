@@ -184,8 +184,8 @@ func (q *Queue) lookAtBranches(ctx context.Context, repo twin.Repository, was st
 	return seen, nil
 }
 
-// lookAtBranch makes up for what no webhook told of a branch. A branch that is
-// seen for the first time is only noted. One that has taken the place of the
+// lookAtBranch makes up for what no webhook told of a branch. Of a branch that
+// is seen for the first time no commit is synced. One that has taken the place of the
 // default branch is another matter, whatever was decided about it before: the
 // Twins shall follow it now. young says that something was left for later.
 func (q *Queue) lookAtBranch(ctx context.Context, repo twin.Repository, branch, from string) (young bool, err error) {
@@ -202,6 +202,11 @@ func (q *Queue) lookAtBranch(ctx context.Context, repo twin.Repository, branch, 
 		return false, err
 	}
 	if known.Pushed.SHA == "" && m.Head.SHA != "" {
+		if branch == repo.DefaultBranch {
+			if err := q.firstSight(ctx, repo); err != nil {
+				return false, err
+			}
+		}
 		return false, s.Baseline(ctx, m.Head)
 	}
 	for _, d := range m.Deliveries {
@@ -211,6 +216,16 @@ func (q *Queue) lookAtBranch(ctx context.Context, repo twin.Repository, branch, 
 		q.log.WarnContext(ctx, "found what no webhook told", "delivery", d.GUID, "event", d.Event, "repo", repo.FullName(), "branch", branch)
 	}
 	return m.Young, nil
+}
+
+// firstSight takes over what the file of a repository that was never seen before
+// says of its Twins: their schedules don't wait for the next push.
+func (q *Queue) firstSight(ctx context.Context, repo twin.Repository) error {
+	d, err := q.cfg.Decider.Scheduled(ctx, repo, "") // no Twin has this name: nothing is asked for
+	if err != nil {
+		return err
+	}
+	return q.declare(ctx, d.Declared)
 }
 
 // deliverOwn stores a delivery that we made ourselves. One that was processed

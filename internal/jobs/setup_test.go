@@ -112,8 +112,12 @@ func (d decider) Order(_ context.Context, _ twin.Repository, a, b string) (int, 
 	return strings.Compare(a, b), nil
 }
 
-// Scheduled is decided like a delivery of that name.
+// Scheduled is decided like a delivery of that name. A repository's file says
+// nothing of Twins.
 func (d decider) Scheduled(ctx context.Context, repo twin.Repository, name string) (twin.Decision, error) {
+	if name == "" {
+		return twin.Decision{Reason: "no Twin has this name"}, nil
+	}
 	return d(ctx, twin.Delivery{Event: "schedule", Action: name, RepositoryID: repo.ID})
 }
 
