@@ -92,6 +92,15 @@ func TestManyRows(t *testing.T) {
 	if len(scans) != 1 || scans[0].ID != subset.HazardScan || scans[0].Object != "public.three (two)" || scans[0].Refuses || !strings.Contains(scans[0].Message, "MB") {
 		t.Errorf("hazards %+v", scans)
 	}
+	// A scan of many gigabytes is for the operator to allow.
+	large := *s
+	large.Tables = slices.Clone(s.Tables)
+	for i := range large.Tables {
+		large.Tables[i].Pages = 2 << 20
+	}
+	if h := plan(t, &large, spec).Hazards(); len(h) != 1 || !h[0].Refuses || !strings.Contains(h[0].Message, "accept "+subset.HazardScan) {
+		t.Errorf("hazards of large tables %+v", h)
+	}
 	var told []int64
 	r, err := p.Close(t.Context(), opener(db), 2, func(rows int64) { told = append(told, rows) })
 	if err != nil {
