@@ -58,7 +58,7 @@ func (s *Service) Fill(ctx context.Context, run twin.Run, lease twin.Lease) (twi
 	}
 	return s.Sync(ctx, Job{
 		Accept: target.Accept, Grants: grants, Deep: target.Deep,
-		Source: source.Address, Target: address, Mode: run.Spec.Mode, Subset: run.Spec.Subset, Publish: target.Publish, Adopt: target.Adopt,
+		Source: source.Address, Target: address, Mode: run.Spec.Mode, Subset: run.Spec.Subset, Masking: run.Spec.Masking, Publish: target.Publish, Adopt: target.Adopt,
 		Jobs: target.Jobs, MaxRate: source.MaxRate, Run: strconv.FormatInt(run.ID, 10), Commit: run.SHA, Exclusive: true,
 	}, lease)
 }

@@ -27,7 +27,10 @@ type Job struct {
 	Source, Target string
 	Mode           twin.Mode
 	// Subset says which rows are kept; nil keeps all that Mode does.
-	Subset  *twin.Subset
+	Subset *twin.Subset
+	// Masking says what becomes of the columns, nil for a Twin that passes every
+	// value on.
+	Masking *twin.Masking
 	Publish twin.Strategy
 	// Adopt allows a target that holds tables but not our mark.
 	Adopt bool

@@ -90,7 +90,13 @@ func (p *parser) twins(e entry) []twin.Spec {
 func (p *parser) twin(e entry) (s twin.Spec, target *token.Token) {
 	s.Name = e.key
 	var seen []string
-	var rows entry
+	var rows, columns entry
+	masking := func(f entry) *twin.Masking {
+		if s.Masking == nil {
+			columns, s.Masking = f, &twin.Masking{}
+		}
+		return s.Masking
+	}
 	for _, f := range p.mapping(e, `{source: prod, target: shop-twin, on: {...}, mode: full}`) {
 		seen = append(seen, f.key)
 		switch f.key {
@@ -108,11 +114,13 @@ func (p *parser) twin(e entry) (s twin.Spec, target *token.Token) {
 		case "subset":
 			rows, s.Subset = f, p.subset(f)
 		case "mask":
-			p.unsupported(f, "without it the Twin holds every value as it is")
+			p.mask(f, masking(f))
+		case "safe":
+			p.safe(f, masking(f))
 		case "branches":
 			p.unsupported(f, "leave it out")
 		default:
-			p.unknown(f, "source", "target", "on", "mode", "subset", "on_newer")
+			p.unknown(f, "source", "target", "on", "mode", "subset", "mask", "safe", "on_newer")
 		}
 	}
 	if e.value != nil {
@@ -130,7 +138,7 @@ func (p *parser) twin(e entry) (s twin.Spec, target *token.Token) {
 			p.fail(e.at, "the Twin %s has no %s; write %s", quoted(e.key), need[0], need[1])
 		}
 	}
-	p.fits(e.at, s, rows)
+	p.fits(e.at, s, rows, columns)
 	return s, target
 }
 
@@ -159,13 +167,12 @@ func (p *parser) mode(e entry) twin.Mode {
 		return ""
 	}
 	switch m := twin.Mode(v); m {
-	case twin.Full, twin.Partial, twin.SchemaOnly:
+	case twin.Full, twin.Partial, twin.Anonymized, twin.SchemaOnly:
 		return m
-	case twin.Anonymized, twin.Synthetic:
-		p.fail(e.value.GetToken(), "this version of neontwin can't carry out mode: %s yet; "+
-			"it does full, partial and schema_only, which copy every value that they keep as it is", m)
+	case twin.Synthetic:
+		p.fail(e.value.GetToken(), "this version of neontwin can't carry out mode: %s yet; it does full, partial, anonymized and schema_only", m)
 	default:
-		p.fail(e.value.GetToken(), "%s is no mode; write mode: full, partial or schema_only", quoted(v))
+		p.fail(e.value.GetToken(), "%s is no mode; write mode: full, partial, anonymized or schema_only", quoted(v))
 	}
 	return ""
 }

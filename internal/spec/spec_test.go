@@ -7,6 +7,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/tools/txtar"
 
+	"github.com/neontwin/neontwin/internal/mask"
 	"github.com/neontwin/neontwin/internal/spec"
 	"github.com/neontwin/neontwin/internal/twin"
 )
@@ -180,12 +182,22 @@ func FuzzParse(f *testing.F) {
 // fit reports whether a Twin's mode and subset mean one thing.
 func fit(s twin.Spec) bool {
 	rows := s.Subset
+	if s.Masking != nil {
+		for _, r := range s.Masking.Rules {
+			if strings.Count(r.Column, ".") < 2 || !slices.Contains(mask.Classes(), mask.Class(r.Class)) || r.Class == string(mask.Keep) {
+				return false
+			}
+		}
+	}
 	switch s.Mode {
 	case twin.Full:
-		return rows == nil
+		return rows == nil && s.Masking == nil
 	case twin.SchemaOnly:
 		return rows == nil || len(rows.Whole) > 0 && len(rows.Roots)+len(rows.References)+len(rows.Empty) == 0 && rows.MaxRows == 0
-	case twin.Partial:
+	case twin.Partial, twin.Anonymized:
+		if s.Mode == twin.Anonymized && rows == nil {
+			return true
+		}
 		if rows == nil || len(rows.Roots) == 0 || rows.MaxRows < 0 {
 			return false
 		}
@@ -201,7 +213,7 @@ func fit(s twin.Spec) bool {
 			}
 		}
 		return true
-	case twin.Anonymized, twin.Synthetic:
+	case twin.Synthetic:
 		return false
 	}
 	return false

@@ -59,24 +59,35 @@ func (p *parser) subset(e entry) *twin.Subset {
 	return s
 }
 
-// fits checks the subset of a Twin, which stands at rows, against its mode. The
-// mode is empty where it has an error of its own.
-func (p *parser) fits(twinAt *token.Token, s twin.Spec, rows entry) {
+// fits checks the subset of a Twin and its masking, which stand at rows and
+// columns, against its mode. The mode is empty where it has an error of its own.
+func (p *parser) fits(twinAt *token.Token, s twin.Spec, rows, columns entry) {
 	switch s.Mode {
 	case twin.Partial:
-		switch {
-		case s.Subset == nil:
+		if s.Subset == nil {
 			p.fail(twinAt, "the Twin %s has no subset, and mode: partial keeps what it says; write subset: %s", quoted(s.Name), subsetExample)
-		case len(p.within(rows)) > 0 && !slices.ContainsFunc(p.within(rows), func(f entry) bool { return f.key == "roots" }):
-			p.fail(rows.at, "subset has no roots, so that nothing would be kept; write roots: [%s]", rootExample)
 		}
+		p.rooted(rows)
+	case twin.Anonymized:
+		p.rooted(rows)
 	case twin.SchemaOnly:
 		p.wholeOnly(rows)
 	case twin.Full:
 		if s.Subset != nil {
 			p.fail(rows.at, "a subset is for mode: partial, and mode: full keeps every row; write mode: partial, or leave the subset out")
 		}
-	case twin.Anonymized, twin.Synthetic: // not carried out yet, which is said
+		if s.Masking != nil {
+			p.fail(columns.at, "%s is for mode: anonymized, and mode: full passes every value on; write mode: anonymized, or leave it out", columns.key)
+		}
+	case twin.Synthetic: // not carried out yet, which is said
+	}
+}
+
+// rooted notes a subset without a root.
+func (p *parser) rooted(rows entry) {
+	inner := p.within(rows)
+	if len(inner) > 0 && !slices.ContainsFunc(inner, func(f entry) bool { return f.key == "roots" }) {
+		p.fail(rows.at, "subset has no roots, so that nothing would be kept; write roots: [%s]", rootExample)
 	}
 }
 

@@ -94,7 +94,7 @@ func (p *parser) tableName(e entry) string {
 	if !ok {
 		return ""
 	}
-	return p.name(e.value.GetToken(), v, plainPart)
+	return p.name(e.value.GetToken(), v, plainPart, table)
 }
 
 // tablePatterns reads a list of patterns of tables.
@@ -106,7 +106,7 @@ func (p *parser) tablePatterns(e entry) []string {
 			p.fail(v.GetToken(), "each of %s must be the name of a table, such as public.countries", e.key)
 			continue
 		}
-		name := p.name(v.GetToken(), s.Value, patternPart)
+		name := p.name(v.GetToken(), s.Value, patternPart, table)
 		switch {
 		case name == "":
 		case slices.Contains(out, name):
@@ -118,20 +118,38 @@ func (p *parser) tablePatterns(e entry) []string {
 	return out
 }
 
-// name reads a table's name, schema and all, as SQL writes it, and gives it as
-// reports do: quoted only where its letters ask for it. What SQL would read in
-// lower case, though it is not written so, is an error: it may be either.
-func (p *parser) name(at *token.Token, v string, plain *regexp.Regexp) string {
+// columnPattern reads the name of a column with its table's, or a pattern.
+func (p *parser) columnPattern(at *token.Token, v string) string {
+	return p.name(at, v, patternPart, column)
+}
+
+// thing is what a name of several parts names.
+type thing struct{ what, parts, example, odd string }
+
+var (
+	table  = thing{"table", "schema and name", "public.customers", `public."Legacy Notes"`}
+	column = thing{"column", "schema, table and column", "public.customers.email", `public.customers."E-Mail"`}
+)
+
+// name reads the name of a table or column, schema and all, as SQL writes it,
+// and gives it as reports do: quoted only where its letters ask for it. What SQL
+// would read in lower case, though it is not written so, is an error: it may be
+// either.
+func (p *parser) name(at *token.Token, v string, plain *regexp.Regexp, of thing) string {
 	parts := namePart.FindAllString(v, -1)
+	want := 2
+	if of == column {
+		want = 3
+	}
 	switch {
 	case !sqlName.MatchString(v) || !utf8.ValidString(v) || strings.Contains(v, "://"):
-		p.fail(at, `%s is not how SQL writes the name of a table; write schema and name, such as public.customers or 'public."Legacy Notes"'`, quoted(v))
+		p.fail(at, `%s is not how SQL writes the name of a %s; write %s, such as %s or '%s'`, quoted(v), of.what, of.parts, of.example, of.odd)
 		return ""
-	case len(parts) == 1:
-		p.fail(at, "%s names no schema; write %s if that is the table's", quoted(v), quoted("public."+v))
+	case len(parts) < want:
+		p.fail(at, "%s names no schema; write %s if that is the %s's", quoted(v), quoted("public."+v), of.what)
 		return ""
-	case len(parts) > 2:
-		p.fail(at, "%s has more parts than a schema and a table; write two", quoted(v))
+	case len(parts) > want:
+		p.fail(at, "%s has more parts than %s", quoted(v), of.parts)
 		return ""
 	}
 	for i, part := range parts {
@@ -146,7 +164,7 @@ func (p *parser) name(at *token.Token, v string, plain *regexp.Regexp) string {
 		case plainPart.MatchString(bare):
 			parts[i] = bare
 		case !isQuoted && !plain.MatchString(bare):
-			p.fail(at, `%s has letters that SQL reads as they stand only in its quotes; write it like 'public."Legacy Notes"', or in lower case`, quoted(v))
+			p.fail(at, `%s has letters that SQL reads as they stand only in its quotes; write it like '%s', or in lower case`, quoted(v), of.odd)
 			return ""
 		}
 	}

@@ -3,8 +3,6 @@ package subset
 import (
 	"strings"
 	"testing"
-
-	"github.com/neontwin/neontwin/internal/catalog"
 )
 
 func TestExpression(t *testing.T) {
@@ -65,47 +63,4 @@ func FuzzExpression(f *testing.F) {
 			t.Errorf("%q hides what comes after it", sql)
 		}
 	})
-}
-
-func TestNames(t *testing.T) {
-	t.Parallel()
-	for text, want := range map[string]catalog.Name{
-		"public.orders":            {Schema: "public", Name: "orders"},
-		"Public.Orders":            {Schema: "public", Name: "orders"},
-		` public."Orders" `:        {Schema: "public", Name: "Orders"},
-		`"a.b"."c""d"`:             {Schema: "a.b", Name: `c"d`},
-		`"Odd Schema"."Ünïcode *"`: {Schema: "Odd Schema", Name: "Ünïcode *"},
-	} {
-		if got, err := parseTable(text); err != nil || got != want {
-			t.Errorf("%s: %v, %v", text, got, err)
-		}
-	}
-	for _, text := range []string{"", "orders", "a.b.c", "a.", ".b", `"a`, `"a".`, `"".b`, `a"b".c`, `"a"b.c`, `a."b"c`} {
-		if got, err := parseTable(text); err == nil {
-			t.Errorf("%s is %v", text, got)
-		}
-	}
-}
-
-func TestPatterns(t *testing.T) {
-	t.Parallel()
-	orders := catalog.Name{Schema: "public", Name: "orders"}
-	for pattern, want := range map[string]bool{
-		"public.orders": true, "public.*": true, "*.orders": true, "PUBLIC.o*s": true, "*.*": true, "public.order": false, "public.o.*": false,
-		`public."o*"`: false, "pub.orders": false, "public.rders": false,
-	} {
-		matches, err := parsePattern(pattern)
-		if err != nil {
-			if want {
-				t.Error(err)
-			}
-			continue
-		}
-		if matches(orders) != want {
-			t.Errorf("%s: %v", pattern, !want)
-		}
-	}
-	if matches, err := parsePattern(`public."o*"`); err != nil || !matches(catalog.Name{Schema: "public", Name: "o*"}) {
-		t.Error("a star in quotes is a star")
-	}
 }

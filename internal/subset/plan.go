@@ -68,14 +68,14 @@ func (p *planner) problem(format string, args ...any) {
 func (p *planner) patterns(spec twin.Subset) {
 	mark := func(setting string, patterns []string, set func(leaf int)) {
 		for _, text := range patterns {
-			matches, err := parsePattern(text)
+			pattern, err := catalog.ParsePattern(text, 2)
 			if err != nil {
 				p.problem("%s: %q is no pattern of tables: %v", setting, text, err)
 				continue
 			}
 			found := false
 			for _, r := range p.byName {
-				if matches(r.Table.Name) {
+				if pattern.Match(r.Table.Schema, r.Table.Name.Name) {
 					found = true
 					for _, i := range r.leaves {
 						set(i)

@@ -104,7 +104,7 @@ func (p *planner) ancestors(oid uint32, heirs bool) map[uint32]bool {
 
 // find looks for a table by the name that a person wrote.
 func (p *planner) find(text string) (*relation, error) {
-	name, err := parseTable(text)
+	name, err := catalog.ParseTable(text)
 	if err != nil {
 		return nil, fmt.Errorf("%q is no table's name: %w", text, err)
 	}
@@ -131,7 +131,7 @@ func (p *planner) find(text string) (*relation, error) {
 func (p *planner) similar(name catalog.Name) string {
 	for _, list := range [][]catalog.Table{p.s.Parents, p.s.Tables} {
 		for _, t := range list {
-			if fold(t.Name.Name) == fold(name.Name) {
+			if catalog.Fold(t.Name.Name) == catalog.Fold(name.Name) {
 				return t.Name.String()
 			}
 		}

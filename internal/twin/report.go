@@ -22,6 +22,9 @@ type Report struct {
 	// Selections say which rows a partial Twin keeps of each table, and why;
 	// nil for one that keeps all.
 	Selections []Selection `json:"selections,omitempty"`
+	// Masking is the proof that no personal value passed; nil where none was
+	// asked for.
+	Masking *MaskReport `json:"masking,omitempty"`
 
 	Phases  []PhaseReport `json:"phases"`
 	Hazards []Hazard      `json:"hazards"`

@@ -15,6 +15,9 @@ type Spec struct {
 	Mode   Mode     `json:"mode"`
 	// Subset says which rows are kept; nil keeps all that Mode does.
 	Subset *Subset `json:"subset,omitempty"`
+	// Masking says what becomes of the columns. Where it is set, or Mode is
+	// Anonymized, a column of which nothing is said refuses the run.
+	Masking *Masking `json:"masking,omitempty"`
 	// OnNewer says what a newer commit does to a run that is under way; empty
 	// means OnNewerFinish.
 	OnNewer OnNewer `json:"on_newer,omitempty"`
@@ -26,6 +29,9 @@ func (s Spec) Phases() []Phase {
 		return p == Select && s.Subset == nil && s.Mode != SchemaOnly
 	})
 }
+
+// Masked reports whether no personal value may stand in the Twin.
+func (s Spec) Masked() bool { return s.Mode == Anonymized || s.Masking != nil }
 
 // OnNewer says what a newer commit does to a run that is under way.
 type OnNewer string
