@@ -39,6 +39,9 @@ func wordsOf(locale string) (*words, error) {
 	return w, nil
 }
 
+// Locales are the languages that there are words of.
+func Locales() []string { return []string{"de", "en", "es", "fr", "it", "nl", "pt"} }
+
 // readWords reads lines such as "de.first Anna Ben", with _ for a space.
 func readWords() map[string]*words {
 	lists := map[string][]string{}
