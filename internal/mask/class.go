@@ -87,6 +87,11 @@ type Traits struct {
 	// Same is set where a stand-in may by design be the value itself, so that
 	// finding it unchanged proves nothing.
 	Same bool
+	// Chance is that of a value's stand-in being the value itself by accident;
+	// what is below 10^-12 is 0. Where it depends on the value, as permutations
+	// of text do on its length, this is that of a long one, and Masker.Chance
+	// tells it for each.
+	Chance float64
 	// Entity is set if a stand-in depends on whom the row is about.
 	Entity bool
 }
@@ -168,6 +173,7 @@ type Masker struct {
 	null   bool
 	blank  bool // an empty value has a stand-in too
 	mask   func(dst, v, entity []byte) []byte
+	chance func(v []byte) float64 // nil: as the traits say
 }
 
 // Class is what the masker was made of.
@@ -179,6 +185,18 @@ func (m *Masker) Traits() Traits { return m.traits }
 // Null reports whether every value becomes NULL.
 func (m *Masker) Null() bool { return m.null }
 
+// Chance is that of v's stand-in being v itself by accident: 1 where v has
+// nothing that could be masked, or is a stand-in already.
+func (m *Masker) Chance(v []byte) float64 {
+	switch {
+	case m.traits.Same || len(v) == 0:
+		return 1
+	case m.chance != nil:
+		return m.chance(v)
+	}
+	return m.traits.Chance
+}
+
 // Mask appends the stand-in of v to dst. Both are in the canonical form of the
 // column's kind; v must not lie in dst's unused room. Entity is whom the row is
 // about, in canonical form, and nil for most maskers. The stand-in is a
@@ -189,6 +207,9 @@ func (m *Masker) Mask(dst, v, entity []byte) []byte {
 	}
 	return m.mask(dst, v, entity)
 }
+
+// impossible is a chance that counts as none.
+const impossible = 1e-12
 
 // maker builds the masker of one rule.
 type maker struct {
@@ -286,6 +307,9 @@ func New(rule Rule, col Column, secret Secret) (*Masker, error) {
 		return nil, v.errorf("class %s: %w", rule.Class, err)
 	}
 	out.class, out.traits.Kinds = rule.Class, c.kinds
+	if out.traits.Chance < impossible {
+		out.traits.Chance = 0
+	}
 	return out, out.check(v)
 }
 

@@ -152,8 +152,12 @@ func wordlike(key []byte) bool {
 	return true
 }
 
-// mask appends the stand-in of text, in canonical form before.
-func (l *leaf) mask(dst, text, entity []byte) []byte {
+// mask appends the stand-in of text, in canonical form before. What it is
+// told to multiply, it multiplies by the chance of the stand-in being the text.
+func (l *leaf) mask(dst, text, entity []byte, chance *float64) []byte {
+	if chance != nil && !bare(Text, text) {
+		*chance *= l.text.Chance(text)
+	}
 	start := len(dst)
 	plain := Column{Kind: Text}
 	dst = plain.appendText(dst, text)

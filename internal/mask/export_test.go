@@ -1,5 +1,7 @@
 package mask
 
+import "strconv"
+
 // PermuteBits is permuteBits, for tests.
 func (k Key) PermuteBits(hi, lo uint64, width uint) (newHi, newLo uint64) {
 	return k.permuteBits(7, hi, lo, width)
@@ -33,3 +35,36 @@ func Words(locale string) (lists map[string][]string, lorem [][]string) {
 	}
 	return map[string][]string{"first": w.first, "last": w.last, "city": w.city, "street": w.street, "company": w.company}, w.lorem
 }
+
+// Leaky is a masker with a fault: it passes on what leaks says.
+func Leaky(m *Masker, leaks func(v []byte) bool) *Masker {
+	faulty := *m
+	faulty.mask = func(dst, v, entity []byte) []byte {
+		if leaks(v) {
+			return append(dst, v...)
+		}
+		return m.mask(dst, v, entity)
+	}
+	return &faulty
+}
+
+// Distinct is the estimate of a sketch that was given numbers from 0 to n, a
+// few times each, in so many parts that overlap.
+func Distinct(n, parts int) int64 {
+	var whole sketch
+	for p := range parts {
+		var s sketch
+		for i := range n {
+			if i%parts == p || i%7 == 0 {
+				v := strconv.AppendInt(nil, int64(i), 10)
+				s.add(fingerprint(v))
+				s.add(fingerprint(v))
+			}
+		}
+		whole.merge(&s)
+	}
+	return whole.estimate()
+}
+
+// Tail is tail.
+func Tail(n, k int64, p float64) float64 { return tail(n, k, p) }

@@ -1,7 +1,5 @@
 package mask
 
-import "bytes"
-
 // buildIBAN permutes the account of an IBAN (ISO 13616): country and shape are
 // kept, the check digits are computed anew (ISO 7064, MOD 97-10). Checks that a
 // country has inside the account number are not kept. What was not valid stays
@@ -11,6 +9,12 @@ func buildIBAN(m *maker) (*Masker, error) {
 	key := m.key
 	return &Masker{
 		traits: Traits{Unique: Preserved, Charset: "as the value"},
+		chance: func(v []byte) float64 {
+			if ibanShaped(v) {
+				v = v[4:]
+			}
+			return textChance(v)
+		},
 		mask: func(dst, v, _ []byte) []byte {
 			start := len(dst)
 			dst = append(dst, v...)
@@ -79,21 +83,33 @@ func buildCard(m *maker) (*Masker, error) {
 	if m.rule.Keep > 0 {
 		keep = min(m.rule.Keep, 8)
 	}
+	// The digits that are permuted lie between these.
+	shape := func(v []byte) (from, last int, ok bool) {
+		digits := 0
+		for i, b := range v {
+			switch {
+			case digit(b):
+				digits, last = digits+1, i
+			case b != ' ' && b != '-':
+				return 0, 0, false
+			}
+		}
+		return afterDigits(v, keep), last, digits >= keep+4
+	}
 	return &Masker{
 		traits: Traits{Unique: Preserved, Charset: "as the value"},
+		chance: func(v []byte) float64 {
+			if from, last, ok := shape(v); ok {
+				v = v[from:last]
+			}
+			return textChance(v)
+		},
 		mask: func(dst, v, _ []byte) []byte {
 			start := len(dst)
 			dst = append(dst, v...)
 			out := dst[start:]
-			digits := 0
-			for _, b := range out {
-				if digit(b) {
-					digits++
-				}
-			}
-			from := afterDigits(out, keep)
-			last := bytes.LastIndexAny(out, "0123456789")
-			if digits < keep+4 || bytes.Trim(out, "0123456789 -") != nil && len(bytes.Trim(out, "0123456789 -")) > 0 {
+			from, last, ok := shape(out)
+			if !ok {
 				key.permuteText(1, out)
 				return dst
 			}

@@ -125,6 +125,19 @@ func (k Key) permuteText(tweak uint64, text []byte) {
 	k.permuteSpots(tweak, text, spots[:n])
 }
 
+// textChance is that of a permutation of text giving the text itself.
+func textChance(text []byte) float64 {
+	chance := 1.0
+	for len(text) > 0 {
+		r, width := utf8.DecodeRune(text)
+		if a := alphabetOf(r); a.size != 0 {
+			chance /= float64(a.size)
+		}
+		text = text[width:]
+	}
+	return chance
+}
+
 func (k Key) permuteSpots(tweak uint64, text []byte, spots []spot) {
 	switch len(spots) {
 	case 0:

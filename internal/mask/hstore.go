@@ -15,33 +15,35 @@ func buildHStore(m *maker) (*Masker, error) {
 	if err != nil {
 		return nil, err
 	}
+	mask := func(dst, v, entity []byte, chance *float64) []byte {
+		start := len(dst)
+		dst = append(dst, 0, 0, 0, 0)
+		count := uint32(0)
+		_ = eachPair(v, func(key, value []byte, null bool) {
+			count++
+			rule := d.at([][]byte{key}, &d.rest)
+			from := len(dst)
+			dst = d.appendKey(append(dst, 0, 0, 0, 0), key)
+			putSize(dst[from:])
+			from = len(dst)
+			dst = append(dst, 0xff, 0xff, 0xff, 0xff)
+			switch {
+			case null || rule.null:
+				return
+			case rule.keep:
+				dst = append(dst, value...)
+			default:
+				dst = rule.mask(dst, value, entity, chance)
+			}
+			putSize(dst[from:])
+		})
+		binary.BigEndian.PutUint32(dst[start:], count)
+		return dst
+	}
 	return &Masker{
 		traits: Traits{Charset: "pairs"},
-		mask: func(dst, v, entity []byte) []byte {
-			start := len(dst)
-			dst = append(dst, 0, 0, 0, 0)
-			count := uint32(0)
-			_ = eachPair(v, func(key, value []byte, null bool) {
-				count++
-				rule := d.at([][]byte{key}, &d.rest)
-				from := len(dst)
-				dst = d.appendKey(append(dst, 0, 0, 0, 0), key)
-				putSize(dst[from:])
-				from = len(dst)
-				dst = append(dst, 0xff, 0xff, 0xff, 0xff)
-				switch {
-				case null || rule.null:
-					return
-				case rule.keep:
-					dst = append(dst, value...)
-				default:
-					dst = rule.mask(dst, value, entity)
-				}
-				putSize(dst[from:])
-			})
-			binary.BigEndian.PutUint32(dst[start:], count)
-			return dst
-		},
+		chance: chanceOf(mask),
+		mask:   func(dst, v, entity []byte) []byte { return mask(dst, v, entity, nil) },
 	}, nil
 }
 

@@ -29,6 +29,12 @@ func buildUUID(m *maker) (*Masker, error) {
 		binary.BigEndian.PutUint64(b[8:], lo)
 	}
 	traits := Traits{Unique: Preserved, Charset: "a uuid"}
+	whole := func(v []byte) float64 {
+		if len(v) < 16 {
+			return textChance(v)
+		}
+		return 0
+	}
 	if m.col.Kind == UUID {
 		return &Masker{traits: traits, mask: func(dst, v, _ []byte) []byte {
 			dst = append(dst, v...)
@@ -38,7 +44,7 @@ func buildUUID(m *maker) (*Masker, error) {
 			return dst
 		}}, nil
 	}
-	return &Masker{traits: traits, mask: func(dst, v, _ []byte) []byte {
+	return &Masker{traits: traits, chance: whole, mask: func(dst, v, _ []byte) []byte {
 		var b [16]byte
 		start := len(dst)
 		if raw, err := parseUUID(b[:0], v); err == nil && !(hasUpper(v) && hasLower(v)) {
@@ -112,7 +118,16 @@ func buildInteger(m *maker) (*Masker, error) {
 		s.numbers = newNumbers(m.key, uint64(s.last)-uint64(s.first)+1) //nolint:gosec // wraps to the right size
 	}
 	return &Masker{
-		traits: Traits{Unique: Preserved, Charset: "an integer of the same sign"},
+		traits: Traits{Unique: Preserved, Charset: "an integer of the same sign", Chance: 1 / float64(end)},
+		chance: func(v []byte) float64 {
+			n, err := strconv.ParseInt(string(v), 10, 64)
+			for _, s := range segments {
+				if err == nil && s.first <= n && n <= s.last {
+					return 1 / float64(s.numbers.size)
+				}
+			}
+			return 1 // zero
+		},
 		mask: func(dst, v, _ []byte) []byte {
 			n, err := strconv.ParseInt(string(v), 10, 64)
 			if err != nil {
@@ -138,7 +153,18 @@ func buildIP(m *maker) (*Masker, error) {
 	}
 	key, cidr := m.key, m.col.OID == oidCIDR
 	return &Masker{
-		traits: m.apart(Traits{MaxLen: 43, Charset: "an address"}),
+		traits: m.apart(Traits{MaxLen: 43, Charset: "an address", Chance: math.Ldexp(1, min(keep-32, 0))}),
+		chance: func(v []byte) float64 {
+			p, ok := parseIP(v)
+			if !ok {
+				return textChance(v)
+			}
+			used := p.Addr().BitLen()
+			if cidr {
+				used = p.Bits()
+			}
+			return math.Ldexp(1, -max(used-keep, 0))
+		},
 		mask: func(dst, v, _ []byte) []byte {
 			p, ok := parseIP(v)
 			if !ok {
@@ -190,6 +216,12 @@ func buildMAC(m *maker) (*Masker, error) {
 	key := m.key
 	return &Masker{
 		traits: m.apart(Traits{Charset: "a mac address"}),
+		chance: func(v []byte) float64 {
+			if len(v) < 17 {
+				return textChance(v)
+			}
+			return 0
+		},
 		mask: func(dst, v, _ []byte) []byte {
 			n, size, ok := parseMAC(v)
 			start := len(dst)
@@ -233,6 +265,7 @@ func buildPattern(m *maker) (*Masker, error) {
 	key := m.key
 	return &Masker{
 		traits: Traits{Unique: Preserved, Charset: "digits for digits, letters for letters"},
+		chance: textChance,
 		mask: func(dst, v, _ []byte) []byte {
 			start := len(dst)
 			dst = append(dst, v...)

@@ -18,21 +18,33 @@ func buildJSON(m *maker) (*Masker, error) {
 		return nil, err
 	}
 	text := m.col.Kind == Text
+	mask := func(dst, v, entity []byte, chance *float64) []byte {
+		start := len(dst)
+		w := jsonWalk{src: v, dst: dst, d: d, entity: entity, chance: chance}
+		w.space()
+		if w.value(0, &d.rest) && w.end() {
+			return w.dst
+		}
+		if text {
+			return d.rest.mask(w.dst[:start], v, entity, chance)
+		}
+		return append(w.dst[:start], "null"...)
+	}
 	return &Masker{
 		traits: Traits{Charset: "a document"},
-		mask: func(dst, v, entity []byte) []byte {
-			start := len(dst)
-			w := jsonWalk{src: v, dst: dst, d: d, entity: entity}
-			w.space()
-			if w.value(0, &d.rest) && w.end() {
-				return w.dst
-			}
-			if text {
-				return d.rest.mask(w.dst[:start], v, entity)
-			}
-			return append(w.dst[:start], "null"...)
-		},
+		chance: chanceOf(mask),
+		mask:   func(dst, v, entity []byte) []byte { return mask(dst, v, entity, nil) },
 	}, nil
+}
+
+// chanceOf is the chance that nothing in a document changes: that of all its
+// values together.
+func chanceOf(mask func(dst, v, entity []byte, chance *float64) []byte) func(v []byte) float64 {
+	return func(v []byte) float64 {
+		chance := 1.0
+		mask(nil, v, nil, &chance)
+		return chance
+	}
 }
 
 // jsonWalk copies one document.
@@ -41,6 +53,7 @@ type jsonWalk struct {
 	i        int
 	d        *document
 	entity   []byte
+	chance   *float64 // nil: nobody asks
 	path     [maxDepth][]byte
 }
 
@@ -224,6 +237,9 @@ func (w *jsonWalk) number(rule *leaf) bool {
 	if whole && rule.integer != nil && len(v) < 19 {
 		masker = rule.integer
 	}
+	if w.chance != nil && !bare(Numeric, v) {
+		*w.chance *= masker.Chance(v)
+	}
 	if decimal(v) {
 		w.dst = masker.Mask(w.dst, v, w.entity)
 		return true
@@ -252,7 +268,7 @@ func (w *jsonWalk) text(rule *leaf) bool {
 	start := len(w.dst)
 	w.dst = unquoteJSON(w.dst, raw)
 	middle := len(w.dst)
-	w.dst = rule.mask(w.dst, w.dst[start:middle:middle], w.entity)
+	w.dst = rule.mask(w.dst, w.dst[start:middle:middle], w.entity, w.chance)
 	w.requote(start, middle)
 	return true
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -13,17 +14,22 @@ import (
 
 // dictionary picks words by the hash of a value in lower case.
 type dictionary struct {
-	key  Key
-	list []string
-	most int // characters
+	key         Key
+	list, lower []string
+	most        int // characters
 }
 
+// newDictionary cuts the words to what there is room for. The place of a word
+// in the list stays, so that columns of different lengths agree as far as they
+// reach.
 func newDictionary(key Key, list []string, room int) dictionary {
-	d := dictionary{key: key, list: list}
+	d := dictionary{key: key}
 	for _, w := range list {
+		w = string(appendCut(nil, w, room))
 		d.most = max(d.most, utf8.RuneCountInString(w))
+		d.list = append(d.list, w)
+		d.lower = append(d.lower, string(appendLower(nil, []byte(w))))
 	}
-	d.most = min(d.most, room)
 	return d
 }
 
@@ -32,12 +38,15 @@ func newDictionary(key Key, list []string, room int) dictionary {
 func (d dictionary) pick(dst, v []byte) []byte {
 	start := len(dst)
 	dst = appendLower(dst, v)
-	i := below(d.key.sum64(dst[start:]), uint64(len(d.list)))
-	word := d.list[i]
-	if bytes.EqualFold([]byte(word), dst[start:]) {
-		word = d.list[(i+1)%uint64(len(d.list))]
+	n := len(d.list)
+	i := int(below(d.key.sum64(dst[start:]), uint64(n))) //nolint:gosec // below n
+	for range n {
+		if d.lower[i] != string(dst[start:]) {
+			break
+		}
+		i = (i + 1) % n
 	}
-	return appendCut(dst[:start], word, d.most)
+	return append(dst[:start], d.list[i]...)
 }
 
 // appendCut appends at most n characters of a word.
@@ -177,6 +186,15 @@ func (h handle) most() int {
 	return h.names + h.random
 }
 
+// chance is that of one stand-in among all.
+func (h handle) chance() float64 {
+	p := math.Ldexp(1, -5*h.random)
+	if h.names >= 8 {
+		p /= float64(len(h.first)) * 26 // the last name may be cut
+	}
+	return p
+}
+
 // buildUsername makes names that nobody has.
 func buildUsername(m *maker) (*Masker, error) {
 	h, err := m.newHandle(m.room(unbounded))
@@ -185,7 +203,7 @@ func buildUsername(m *maker) (*Masker, error) {
 	}
 	key := m.key.sub("case")
 	return &Masker{
-		traits: Traits{Unique: Probable, Bits: 5 * h.random, MaxLen: h.most(), Charset: "a-z2-7."},
+		traits: Traits{Unique: Probable, Bits: 5 * h.random, MaxLen: h.most(), Charset: "a-z2-7.", Chance: h.chance()},
 		mask: func(dst, v, _ []byte) []byte {
 			return withCase(dst, v, key, h.append)
 		},
@@ -248,7 +266,7 @@ func buildEmail(m *maker) (*Masker, error) {
 		most = 0
 	}
 	return &Masker{
-		traits: Traits{Unique: Probable, Bits: 5 * h.random, MaxLen: most, Charset: "an e-mail address"},
+		traits: Traits{Unique: Probable, Bits: 5 * h.random, MaxLen: most, Charset: "an e-mail address", Chance: h.chance()},
 		mask: func(dst, v, _ []byte) []byte {
 			dst = withCase(dst, v, key, h.append)
 			if host == "" {
@@ -268,10 +286,11 @@ func buildTemplate(m *maker) (*Masker, error) {
 	if err != nil {
 		return nil, err
 	}
-	bits, most := 0, 0
+	bits, most, ways := 0, 0, 1.0
 	for _, p := range parts {
 		bits += p.bits
 		most += p.most
+		ways *= p.ways
 	}
 	room := m.room(unbounded)
 	if most > room && m.col.Unique {
@@ -283,8 +302,11 @@ func buildTemplate(m *maker) (*Masker, error) {
 	if bits == 0 {
 		unique = Lossy
 	}
+	if most > room {
+		ways = 1 // who knows what is left
+	}
 	return &Masker{
-		traits: Traits{Unique: unique, Bits: bits, MaxLen: min(most, room), Charset: "the rule's text"},
+		traits: Traits{Unique: unique, Bits: bits, MaxLen: min(most, room), Charset: "the rule's text", Chance: 1 / ways},
 		mask: func(dst, v, _ []byte) []byte {
 			start := len(dst)
 			hi, lo := key.sum128(v)
@@ -301,6 +323,7 @@ func buildTemplate(m *maker) (*Masker, error) {
 type part struct {
 	append     func(dst []byte, s stream) ([]byte, stream)
 	bits, most int
+	ways       float64 // how many different ones there are
 }
 
 func (m *maker) parseTemplate() ([]part, error) {
@@ -309,7 +332,7 @@ func (m *maker) parseTemplate() ([]part, error) {
 	for text != "" {
 		before, rest, open := strings.Cut(text, "{")
 		if before != "" {
-			parts = append(parts, part{most: utf8.RuneCountInString(before), append: func(dst []byte, s stream) ([]byte, stream) { return append(dst, before...), s }})
+			parts = append(parts, part{ways: 1, most: utf8.RuneCountInString(before), append: func(dst []byte, s stream) ([]byte, stream) { return append(dst, before...), s }})
 		}
 		if !open {
 			break
@@ -335,7 +358,7 @@ func (m *maker) parseTemplate() ([]part, error) {
 func (m *maker) place(name string) (part, error) {
 	word := func(list []string) part {
 		d := newDictionary(m.key, list, unbounded)
-		return part{most: d.most, append: func(dst []byte, s stream) ([]byte, stream) {
+		return part{ways: float64(len(list)), most: d.most, append: func(dst []byte, s stream) ([]byte, stream) {
 			word := list[s.pick(len(list))]
 			return append(dst, word...), s
 		}}
@@ -356,12 +379,12 @@ func (m *maker) place(name string) (part, error) {
 	case "city":
 		return word(m.words.city), nil
 	case "hash":
-		return part{bits: 5 * n, most: n, append: func(dst []byte, s stream) ([]byte, stream) {
+		return part{ways: math.Ldexp(1, 5*n), bits: 5 * n, most: n, append: func(dst []byte, s stream) ([]byte, stream) {
 			random := s.next()
 			return appendBase32(dst, random, 0, n), s
 		}}, nil
 	case "digits":
-		return part{bits: 3 * n, most: n, append: func(dst []byte, s stream) ([]byte, stream) {
+		return part{ways: math.Pow10(n), bits: 3 * n, most: n, append: func(dst []byte, s stream) ([]byte, stream) {
 			for range n {
 				dst = append(dst, byte('0'+s.pick(10))) //nolint:gosec // a digit
 			}

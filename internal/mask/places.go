@@ -3,19 +3,32 @@ package mask
 import (
 	"bytes"
 	"errors"
+	"math"
 	"strconv"
 	"unicode/utf8"
 )
+
+// houses are how many numbers a street has.
+const houses = 199
+
+// uncut is the chance of one of so many stand-ins. Where there is no room for
+// all of one, what is left of them is far less different.
+func uncut(most, room, ways int) float64 {
+	if most > room {
+		return 0.1
+	}
+	return 1 / float64(ways)
+}
 
 // buildStreet makes a street and a number, in the order of the language.
 func buildStreet(m *maker) (*Masker, error) {
 	d := newDictionary(m.key, m.words.street, unbounded)
 	numbers, before, room := m.key.sub("number"), m.words.numberFirst, m.room(unbounded)
 	return &Masker{
-		traits: Traits{MaxLen: min(d.most+4, room), Charset: "a street and a number"},
+		traits: Traits{MaxLen: min(d.most+4, room), Charset: "a street and a number", Chance: uncut(d.most+4, room, houses*len(d.list))},
 		mask: func(dst, v, _ []byte) []byte {
 			start := len(dst)
-			n := 1 + below(numbers.sum64(v), 199)
+			n := 1 + below(numbers.sum64(v), houses)
 			if before {
 				dst = append(strconv.AppendUint(dst, n, 10), ' ')
 				return cut(d.pick(dst, v), start, room)
@@ -36,7 +49,7 @@ func buildCompany(m *maker) (*Masker, error) {
 	forms := newDictionary(m.key.sub("form"), m.words.company, unbounded)
 	room := m.room(unbounded)
 	return &Masker{
-		traits: Traits{MaxLen: min(name.most+1+forms.most, room), Charset: "a company"},
+		traits: Traits{MaxLen: min(name.most+1+forms.most, room), Charset: "a company", Chance: uncut(name.most+1+forms.most, room, len(name.list)*len(forms.list))},
 		mask: func(dst, v, _ []byte) []byte {
 			start := len(dst)
 			dst = append(name.pick(dst, v), ' ')
@@ -59,7 +72,7 @@ func buildURL(m *maker) (*Masker, error) {
 	}
 	key := m.key
 	return &Masker{
-		traits: Traits{Unique: Probable, Bits: 5 * n, MaxLen: most, Charset: "a URL"},
+		traits: Traits{Unique: Probable, Bits: 5 * n, MaxLen: most, Charset: "a URL", Chance: math.Ldexp(1, -5*n)},
 		mask: func(dst, v, _ []byte) []byte {
 			hi, lo := key.sum128(v)
 			scheme := "https://"
@@ -89,6 +102,7 @@ func buildPhone(m *maker) (*Masker, error) {
 	key := m.key
 	return &Masker{
 		traits: Traits{Unique: Preserved, Charset: "as the value"},
+		chance: func(v []byte) float64 { return textChance(v[afterDigits(v, phonePrefix(v)):]) },
 		mask: func(dst, v, _ []byte) []byte {
 			start := len(dst)
 			dst = append(dst, v...)

@@ -138,7 +138,7 @@ func (b *binaryReader) field(r *Rewriter, p []byte) error {
 	at := len(r.out)
 	switch {
 	case s.gone():
-		s.cell.count.Values++
+		s.cell.drop(p)
 		r.out = append(r.out, 0xff, 0xff, 0xff, 0xff)
 		return r.pass(nil)
 	case s.cell == nil:

@@ -125,7 +125,7 @@ func (t *textReader) put(r *Rewriter, s *stop, field []byte) error {
 	case s.cell == nil:
 		r.out = append(r.out, field...)
 	case s.gone():
-		s.cell.count.Values++
+		s.cell.drop(plain)
 		r.out = append(r.out, `\N`...)
 	default:
 		start := len(r.out)

@@ -25,8 +25,13 @@ type Count struct {
 	Values, Nulls int64
 	// Same came out as they went in, though their class should not let them:
 	// some do by chance, in small domains. Empty text, zero and infinity carry
-	// nothing and don't count.
+	// nothing and don't count, nor does what was a stand-in already, such as
+	// stars.
 	Same int64
+	// DistinctIn, DistinctOut and DistinctSame are how many different values
+	// came in, went out, and did both: exactly up to a few hundred, and within
+	// one or two percent beyond. Of Same ones no more than 1000 are told apart.
+	DistinctIn, DistinctOut, DistinctSame int64
 }
 
 // flushAt is how much output is gathered before it is written.
@@ -71,7 +76,7 @@ type cell struct {
 	entity      *[]byte
 	format      Format
 	canon, mask []byte
-	count       Count
+	tally       Tally
 }
 
 // NewRewriter makes a Rewriter for a stream with these columns.
@@ -126,7 +131,7 @@ func newCell(f Field, format Format) (*cell, error) {
 	}
 	return &cell{
 		column: v, array: f.Column.Elem != nil, masker: f.Masker, format: format,
-		count: Count{Column: f.Column.Name, Class: f.Masker.Class()},
+		tally: Tally{count: Count{Column: f.Column.Name, Class: f.Masker.Class()}},
 	}, nil
 }
 
@@ -173,7 +178,20 @@ func (r *Rewriter) Counts() []Count {
 	var out []Count
 	for _, s := range r.stops {
 		if s.cell != nil {
-			out = append(out, s.cell.count)
+			out = append(out, s.cell.tally.Count())
+		}
+	}
+	return out
+}
+
+// Tallies are those of the masked columns, in the stream's order. Where a table
+// comes in parts, the tallies of each are merged once the part has landed: a
+// part that is copied again has a new Rewriter.
+func (r *Rewriter) Tallies() []*Tally {
+	var out []*Tally
+	for _, s := range r.stops {
+		if s.cell != nil {
+			out = append(out, s.cell.tally.clone())
 		}
 	}
 	return out
@@ -216,7 +234,7 @@ func (s *stop) null() {
 		*s.entity = (*s.entity)[:0]
 	}
 	if s.cell != nil {
-		s.cell.count.Nulls++
+		s.cell.tally.count.Nulls++
 	}
 }
 
@@ -247,16 +265,18 @@ func (c *cell) one(dst, value []byte) ([]byte, error) {
 		entity = *c.entity
 	}
 	c.mask = c.masker.Mask(c.mask[:0], c.canon, entity)
-	c.count.Values++
-	if bytes.Equal(c.canon, c.mask) && !c.masker.traits.Same && !c.bare(c.canon) {
-		c.count.Same++
+	c.tally.saw(c.canon, c.mask)
+	if bytes.Equal(c.canon, c.mask) && !bare(c.column.Kind, c.canon) {
+		if chance := c.masker.Chance(c.canon); chance < 1 {
+			c.tally.sawSame(c.canon, chance)
+		}
 	}
 	return c.column.encode(dst, c.mask, c.format)
 }
 
 // bare reports whether a value carries nothing that could be masked.
-func (c *cell) bare(v []byte) bool {
-	switch c.column.Kind {
+func bare(kind Kind, v []byte) bool {
+	switch kind {
 	case Moment:
 		return len(v) == 8 && (moment(v) == forever || moment(v) == never)
 	case Int, Numeric, Float:
@@ -268,9 +288,7 @@ func (c *cell) bare(v []byte) bool {
 			}
 		}
 		return true
-	case JSON, XML, HStore:
-		return len(v) < 16 // {}, [], null, no pairs
-	case Bool, UUID, Bytes, IP, MAC, Enum, Other:
+	case Bool, UUID, Bytes, IP, MAC, Enum, JSON, XML, HStore, Other:
 	}
 	return len(v) == 0
 }

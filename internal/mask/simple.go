@@ -1,7 +1,9 @@
 package mask
 
 import (
+	"bytes"
 	"errors"
+	"math"
 	"unicode/utf8"
 )
 
@@ -23,13 +25,21 @@ func appendBase32(dst []byte, hi, lo uint64, n int) []byte {
 	return dst
 }
 
+// certain is the chance of what is so or not.
+func certain(yes bool) float64 {
+	if yes {
+		return 1
+	}
+	return 0
+}
+
 func buildNull(*maker) (*Masker, error) {
 	return &Masker{null: true, traits: Traits{Charset: "NULL"}}, nil
 }
 
 func buildKeep(*maker) (*Masker, error) {
 	return &Masker{
-		traits: Traits{Unique: Preserved, Charset: "the value", Same: true},
+		traits: Traits{Unique: Preserved, Charset: "the value", Same: true, Chance: 1},
 		mask:   func(dst, v, _ []byte) []byte { return append(dst, v...) },
 	}, nil
 }
@@ -42,7 +52,7 @@ func buildConstant(m *maker) (*Masker, error) {
 	v := values[0]
 	return &Masker{
 		blank:  true,
-		traits: Traits{MaxLen: utf8.RuneCount(v), Charset: "the rule's value", Same: true},
+		traits: Traits{MaxLen: utf8.RuneCount(v), Charset: "the rule's value", Same: true, Chance: 1},
 		mask:   func(dst, _, _ []byte) []byte { return append(dst, v...) },
 	}, nil
 }
@@ -52,6 +62,7 @@ func buildRedact(m *maker) (*Masker, error) {
 	text := redacted[:m.room(len(redacted))]
 	return &Masker{
 		traits: Traits{MaxLen: len(text), Charset: "[redacted]"},
+		chance: func(v []byte) float64 { return certain(string(v) == text) },
 		mask:   func(dst, _, _ []byte) []byte { return append(dst, text...) },
 	}, nil
 }
@@ -64,6 +75,11 @@ func buildKeepPart(m *maker) (*Masker, error) {
 	show, first := m.rule.Keep, m.rule.Class == KeepFirst
 	return &Masker{
 		traits: Traits{Charset: "the value's and *"},
+		// It is unchanged if only stars were hidden.
+		chance: func(v []byte) float64 {
+			n := utf8.RuneCount(v)
+			return certain(bytes.Count(v, []byte("*")) >= n-min(show, n/2))
+		},
 		mask: func(dst, v, _ []byte) []byte {
 			n := utf8.RuneCount(v)
 			from, to := n-min(show, n/2), n
@@ -88,7 +104,7 @@ func buildKeepPart(m *maker) (*Masker, error) {
 func buildHash(m *maker) (*Masker, error) {
 	key, n := m.key, m.room(maxBase32)
 	return &Masker{
-		traits: Traits{Unique: Probable, Bits: 5 * n, MaxLen: n, Charset: "a-z2-7"},
+		traits: Traits{Unique: Probable, Bits: 5 * n, MaxLen: n, Charset: "a-z2-7", Chance: math.Ldexp(1, -5*n)},
 		mask: func(dst, v, _ []byte) []byte {
 			hi, lo := key.sum128(v)
 			return appendBase32(dst, hi, lo, n)
@@ -102,7 +118,7 @@ func buildHash(m *maker) (*Masker, error) {
 func buildBoolean(m *maker) (*Masker, error) {
 	key := m.key
 	return &Masker{
-		traits: Traits{MaxLen: 1, Charset: "t, f", Same: true, Entity: true},
+		traits: Traits{MaxLen: 1, Charset: "t, f", Same: true, Chance: 0.5, Entity: true},
 		mask: func(dst, _, entity []byte) []byte {
 			if len(entity) > 0 && key.sum64(entity)>>63 == 1 {
 				return append(dst, 't')
@@ -133,7 +149,7 @@ func buildEnum(m *maker) (*Masker, error) {
 		return nil, errors.New("a label is listed twice")
 	}
 	return &Masker{
-		traits: Traits{Unique: Preserved, MaxLen: longest, Charset: "the labels", Same: true},
+		traits: Traits{Unique: Preserved, MaxLen: longest, Charset: "the labels", Same: true, Chance: 1 / float64(len(labels))},
 		mask: func(dst, v, _ []byte) []byte {
 			if label, ok := to[string(v)]; ok {
 				return append(dst, label...)
@@ -154,7 +170,7 @@ func buildChoice(m *maker) (*Masker, error) {
 	}
 	key, n := m.key, uint64(len(values))
 	return &Masker{
-		traits: Traits{MaxLen: longest, Charset: "the rule's values", Same: true},
+		traits: Traits{MaxLen: longest, Charset: "the rule's values", Same: true, Chance: 1 / float64(n)},
 		mask: func(dst, v, _ []byte) []byte {
 			return append(dst, values[below(key.sum64(v), n)]...)
 		},
@@ -167,6 +183,7 @@ func buildBytes(m *maker) (*Masker, error) {
 	key := m.key
 	return &Masker{
 		traits: Traits{Charset: "bytes"},
+		chance: func(v []byte) float64 { return math.Pow(256, -float64(len(v))) },
 		mask: func(dst, v, _ []byte) []byte {
 			s := key.stream(v)
 			var word uint64

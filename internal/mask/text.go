@@ -1,6 +1,8 @@
 package mask
 
 import (
+	"slices"
+	"strings"
 	"unicode"
 	"unicode/utf8"
 )
@@ -12,6 +14,7 @@ func buildFreeText(m *maker) (*Masker, error) {
 	key, lorem := m.key, m.words.lorem
 	return &Masker{
 		traits: Traits{Charset: "words, digits, and the value's punctuation"},
+		chance: func(v []byte) float64 { return loremChance(v, lorem) },
 		mask:   func(dst, v, _ []byte) []byte { return appendText(dst, v, key.stream(v), lorem) },
 	}, nil
 }
@@ -38,6 +41,42 @@ func appendText(dst, v []byte, s stream, lorem [][]string) []byte {
 		v = v[width:]
 	}
 	return dst
+}
+
+// loremChance is that of appendText giving v itself: none, unless all its words
+// happen to be lorem's.
+func loremChance(v []byte, lorem [][]string) float64 {
+	chance := 1.0
+	for len(v) > 0 {
+		letters, size := letterRun(v)
+		if letters > 0 {
+			chance *= wordsChance(v[:size], letters, lorem)
+		} else {
+			var r rune
+			if r, size = utf8.DecodeRune(v); unicode.IsDigit(r) || unicode.IsNumber(r) {
+				chance /= 10
+			}
+		}
+		v = v[size:]
+	}
+	return chance
+}
+
+func wordsChance(word []byte, letters int, lorem [][]string) float64 {
+	if len(word) != letters {
+		return 0 // lorem is ASCII
+	}
+	chance := 1.0
+	for len(word) > 0 {
+		size := min(len(word), len(lorem)-1)
+		list := lorem[size]
+		if !slices.ContainsFunc(list, func(w string) bool { return strings.EqualFold(w, string(word[:size])) }) {
+			return 0
+		}
+		chance /= float64(len(list))
+		word = word[size:]
+	}
+	return chance
 }
 
 // letterRun measures the letters that v begins with, marks on them included.

@@ -18,13 +18,15 @@ func buildXML(m *maker) (*Masker, error) {
 	if err != nil {
 		return nil, err
 	}
+	mask := func(dst, v, entity []byte, chance *float64) []byte {
+		w := xmlWalk{dst: dst, rule: &d.rest, entity: entity, chance: chance}
+		w.content(v)
+		return w.dst
+	}
 	return &Masker{
 		traits: Traits{Charset: "a document"},
-		mask: func(dst, v, entity []byte) []byte {
-			w := xmlWalk{dst: dst, rule: &d.rest, entity: entity}
-			w.content(v)
-			return w.dst
-		},
+		chance: chanceOf(mask),
+		mask:   func(dst, v, entity []byte) []byte { return mask(dst, v, entity, nil) },
 	}, nil
 }
 
@@ -32,6 +34,7 @@ func buildXML(m *maker) (*Masker, error) {
 type xmlWalk struct {
 	dst, entity []byte
 	rule        *leaf
+	chance      *float64 // nil: nobody asks
 }
 
 func (w *xmlWalk) content(v []byte) {
@@ -132,7 +135,7 @@ func (w *xmlWalk) text(v []byte, literal bool) {
 		w.dst = appendXMLPlain(w.dst, v)
 	}
 	middle := len(w.dst)
-	w.dst = w.rule.mask(w.dst, w.dst[start:middle:middle], w.entity)
+	w.dst = w.rule.mask(w.dst, w.dst[start:middle:middle], w.entity, w.chance)
 	end := len(w.dst)
 	w.dst = appendXMLText(w.dst, w.dst[middle:end:end])
 	w.dst = append(w.dst[:start], w.dst[end:]...)
