@@ -54,6 +54,7 @@
 //	                   finds schedules that are due;
 //	                   deletes deliveries after 7 days and events after 90
 //
-// Locks are always taken in this order: the repository's rows, the Twin's row, its
-// runs, their places, River's rows.
+// Locks are always taken in this order: the repository's row, that of its file,
+// the Twin's row (of several the one that was made first), its runs, their
+// places, River's rows.
 package jobs

@@ -50,6 +50,11 @@ func (i *Inserter) enqueueKnowing(ctx context.Context, r twin.Request, h history
 
 func (i *Inserter) enqueue(ctx context.Context, tx pgx.Tx, r twin.Request, h history) (int64, error) {
 	s := store.New(tx)
+	if r.Twins != nil { // it may take the target of another of them
+		if _, err := s.LockTwinsOf(ctx, r.Repo.ID); err != nil {
+			return 0, err
+		}
+	}
 	twinID, err := s.LockTwin(ctx, r)
 	if err != nil {
 		return 0, err

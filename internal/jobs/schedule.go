@@ -81,6 +81,9 @@ func (w *dueWorker) ask(ctx context.Context, p store.Planned, d twin.Decision) e
 	return w.q.knowing(ctx, p.Repo, sha, func(h history) error {
 		return pgx.BeginFunc(ctx, w.q.pool, func(tx pgx.Tx) error {
 			s := store.New(tx)
+			if _, err := s.LockTwinsOf(ctx, p.Repo.ID); err != nil { // as enqueue may do, which comes after
+				return err
+			}
 			now, err := s.LockPlanned(ctx, p.TwinID)
 			if err != nil || now.Due.IsZero() || !now.Due.Equal(p.Due) {
 				return err

@@ -125,10 +125,14 @@ func (s Store) SaveWatched(ctx context.Context, w Watched) error {
 		return err
 	}
 	_, err = s.exec(ctx, "store repository of twins", `
-		UPDATE twin SET installation_id = $2, owner = $3, repository_name = $4, default_branch = $5,
+		WITH locked AS (
+			SELECT id FROM twin
+			WHERE repository_id = $1 AND (installation_id, owner, repository_name, default_branch, coalesce(pause_reason, 'active'))
+				IS DISTINCT FROM ($2, $3, $4, $5, $6)
+			ORDER BY id FOR UPDATE)
+		UPDATE twin t SET installation_id = $2, owner = $3, repository_name = $4, default_branch = $5,
 			paused_at = CASE WHEN $6 = 'active' THEN NULL ELSE coalesce(paused_at, now()) END, pause_reason = nullif($6, 'active')
-		WHERE repository_id = $1 AND (installation_id, owner, repository_name, default_branch, coalesce(pause_reason, 'active'))
-			IS DISTINCT FROM ($2, $3, $4, $5, $6)`, r.ID, r.InstallationID, r.Owner, r.Name, r.DefaultBranch, w.State)
+		FROM locked WHERE t.id = locked.id`, r.ID, r.InstallationID, r.Owner, r.Name, r.DefaultBranch, w.State)
 	return err
 }
 
@@ -166,10 +170,13 @@ func (s Store) Released(ctx context.Context, run int64) error {
 // LetGo ends what a repository's Twins hold: their targets, and the places that
 // can't be told any more.
 func (s Store) LetGo(ctx context.Context, repository int64) error {
-	if _, err := s.exec(ctx, "let go of targets", `UPDATE twin SET target = NULL WHERE repository_id = $1`, repository); err != nil {
+	_, err := s.exec(ctx, "let go of targets", `
+		WITH locked AS (SELECT id FROM twin WHERE repository_id = $1 ORDER BY id FOR UPDATE)
+		UPDATE twin t SET target = NULL FROM locked WHERE t.id = locked.id`, repository)
+	if err != nil {
 		return err
 	}
-	_, err := s.exec(ctx, "give up places", `
+	_, err = s.exec(ctx, "give up places", `
 		UPDATE check_publication c SET unreachable_at = now(), last_error = 'the repository is not ours to see any more'
 		FROM sync_run r JOIN twin t ON t.id = r.twin_id
 		WHERE r.id = c.run_id AND t.repository_id = $1 AND c.unreachable_at IS NULL
@@ -202,6 +209,12 @@ func (s Store) Purge(ctx context.Context, installation int64) (busy []int64, err
 	repositories, err := s.ids(ctx, "lock repositories of installation",
 		`SELECT id FROM repository WHERE installation_id = $1 ORDER BY id FOR UPDATE`, installation)
 	if err != nil {
+		return nil, err
+	}
+	if _, err := s.ids(ctx, "lock files of installation", `
+		SELECT repository_id FROM repository_file
+		WHERE repository_id = ANY ($2) OR repository_id IN (SELECT repository_id FROM twin WHERE installation_id = $1)
+		ORDER BY repository_id FOR UPDATE`, installation, repositories); err != nil {
 		return nil, err
 	}
 	rows, _ := s.db.Query(ctx, `SELECT id, repository_id FROM twin WHERE installation_id = $1 ORDER BY id FOR UPDATE`, installation)
