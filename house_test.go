@@ -38,6 +38,7 @@ var layers = map[string][]string{
 	"internal/checks": {"internal/twin", "internal/github"},
 	"internal/store":  {"internal/twin"},
 	"internal/mask":   {"internal/twin", "internal/catalog"},
+	"internal/detect": {"internal/twin", "internal/catalog", "internal/mask"},
 
 	// L2: a plan and its executor; a webhook and its meaning.
 	"internal/clone":   {"internal/twin", "internal/catalog", "internal/pgtools", "internal/pgcopy", "internal/subset"},
@@ -92,7 +93,7 @@ var owners = []struct {
 	{"github.com/goccy/go-yaml", []string{"internal/config", "internal/spec"}, true},
 	{"github.com/alecthomas/kong", []string{"cmd/server", "cmd/twin", "cmd/sandbox"}, false},
 	{"github.com/dchest/siphash", []string{"internal/mask"}, false},
-	{"golang.org/x/text/", []string{"internal/mask"}, false},
+	{"golang.org/x/text/", []string{"internal/mask", "internal/detect"}, false},
 	{"github.com/getkin/kin-openapi/", nil, true},
 	{"github.com/santhosh-tekuri/jsonschema/", nil, true},
 	{"github.com/pelletier/go-toml/", nil, true},

@@ -1,0 +1,249 @@
+package detect
+
+import (
+	"strings"
+
+	"github.com/neontwin/neontwin/internal/mask"
+)
+
+// topic is what a column is about, as words.txt names it.
+type topic string
+
+// fit is how values of some kinds are masked.
+type fit struct {
+	kinds mask.Kind
+	class mask.Class
+}
+
+// subject is what follows from a topic.
+type subject struct {
+	// words describe it to a reviewer.
+	words string
+	// fits are tried in order; a column of another kind is not about it.
+	fits []fit
+	// sure is how far a name alone is believed.
+	sure float64
+}
+
+const (
+	number = mask.Numeric | mask.Float
+	opaque = mask.JSON | mask.HStore | mask.XML
+)
+
+// documents are the fits of a topic whose values may lie in a document.
+var documents = []fit{{mask.JSON, mask.JSONClass}, {mask.HStore, mask.HStoreClass}, {mask.XML, mask.XMLClass}}
+
+// digits are the fits of a topic whose values may be kept as numbers.
+func digits(class mask.Class) []fit {
+	return []fit{{mask.Text, class}, {mask.Int, mask.Integer}, {number, mask.Noise}}
+}
+
+// topics are all that words.txt may name.
+var topics = map[topic]subject{
+	"secret":      {"a password, key or token", []fit{{mask.Text, mask.Hash}, {mask.UUID, mask.UUIDClass}, {mask.Bytes, mask.BytesClass}}, 0.9},
+	"email":       {"an e-mail address", []fit{{mask.Text, mask.Email}}, 0.95},
+	"phone":       {"a phone number", digits(mask.Phone), 0.9},
+	"birth":       {"a date of birth or death", []fit{{mask.Moment, mask.DateShift}, {mask.Text, mask.NationalID}, {mask.Int | number, mask.Noise}}, 0.95},
+	"age":         {"an age", []fit{{mask.Int | number, mask.Noise}, {mask.Text, mask.NationalID}}, 0.8},
+	"national_id": {"a number that a state or an insurer gave a person", digits(mask.NationalID), 0.9},
+	"iban":        {"a bank account", []fit{{mask.Text, mask.IBAN}}, 0.95},
+	"bank":        {"a bank account", digits(mask.NationalID), 0.9},
+	"card":        {"a payment card", []fit{{mask.Text, mask.Card}, {mask.Int, mask.Integer}, {number, mask.Noise}}, 0.9},
+	"card_part":   {"a part of a payment card", []fit{{mask.Text, mask.NationalID}, {mask.Int, mask.Integer}, {mask.Moment, mask.DateShift}}, 0.85},
+	"ip":          {"an IP address", []fit{{mask.IP | mask.Text, mask.IPClass}, {mask.Int, mask.Integer}}, 0.9},
+	"mac":         {"a hardware address", []fit{{mask.MAC | mask.Text, mask.MACClass}}, 0.9},
+	"device":      {"somebody's device", []fit{{mask.Text, mask.Hash}, {mask.UUID, mask.UUIDClass}, {mask.Bytes, mask.BytesClass}}, 0.8},
+	"first_name":  {"a first name", []fit{{mask.Text, mask.FirstName}}, 0.95},
+	"last_name":   {"a last name", []fit{{mask.Text, mask.LastName}}, 0.95},
+	"full_name":   {"somebody's name", []fit{{mask.Text, mask.FullName}}, 0.85},
+	"username":    {"a user name", []fit{{mask.Text, mask.Username}}, 0.85},
+	"street":      {"an address", append([]fit{{mask.Text, mask.Street}, {mask.Int, mask.Integer}}, documents...), 0.8},
+	"city":        {"somebody's town", []fit{{mask.Text, mask.City}}, 0.75},
+	"birth_place": {"a place of birth", []fit{{mask.Text, mask.City}}, 0.9},
+	"postal_code": {"a postal code", []fit{{mask.Text, mask.PostalCode}, {mask.Int, mask.Integer}}, 0.8},
+	"location":    {"a place on the map", append([]fit{{mask.Float | mask.Numeric, mask.Noise}, {mask.Text, mask.FreeText}, {mask.Other, mask.Null}}, documents...), 0.7},
+	"company":     {"an employer or firm", []fit{{mask.Text, mask.Company}}, 0.6},
+	"url":         {"a page or picture of somebody", []fit{{mask.Text, mask.URL}, {mask.Bytes, mask.BytesClass}}, 0.7},
+	"biometric":   {"a mark of somebody's body or hand", []fit{{mask.Bytes, mask.BytesClass}, {mask.Text, mask.FreeText}, {opaque, mask.JSONClass}}, 0.8},
+	"money":       {"what somebody earns or owns", []fit{{mask.Int | number, mask.Noise}, {mask.Text, mask.NationalID}, {mask.Other, mask.Null}}, 0.8},
+	"attribute":   {"something intimate about a person", []fit{{mask.Enum, mask.EnumClass}, {mask.Bool, mask.Boolean}, {mask.Text, mask.Redact}, {mask.Int | number, mask.Noise}}, 0.8},
+	"health":      {"somebody's health", append([]fit{{mask.Text, mask.FreeText}, {mask.Enum, mask.EnumClass}, {mask.Bool, mask.Boolean}, {mask.Int | number, mask.Noise}, {mask.Bytes, mask.BytesClass}}, documents...), 0.85},
+	"free_text":   {"text that people write", []fit{{mask.Text, mask.FreeText}, {mask.XML, mask.XMLClass}}, 0.7},
+	"document":    {"data about a person", documents, 0.8},
+}
+
+// classFor is the masker that a topic has for a kind.
+func classFor(t topic, kind mask.Kind) (mask.Class, bool) {
+	for _, f := range topics[t].fits {
+		if f.kinds&kind != 0 {
+			return f.class, true
+		}
+	}
+	return "", false
+}
+
+// about tells what a table is of.
+type sort uint8
+
+const (
+	unclear sort = iota
+	people
+	near // what people do
+	things
+)
+
+// place is what a table's name says.
+type place struct {
+	sort    sort
+	written bool // people write in it
+}
+
+// tableOf reads a table's name. In most languages the last word says what it
+// is, in the Romance ones the first: both are looked at, and of a person and
+// a thing the last counts, unless the first is a thing in one of those.
+func tableOf(schema, table string) place {
+	d := dictionary()
+	words := tokens(table)
+	var p place
+	var sorts []sort
+	for i := 0; i < len(words); {
+		s, n := d.sortOf(words[i:])
+		if d.in("written", words[i:]) > 0 {
+			p.written = true
+		}
+		if s != unclear {
+			sorts = append(sorts, s)
+		}
+		i += max(n, 1)
+	}
+	if len(sorts) == 0 {
+		for _, w := range tokens(schema) {
+			if s, _ := d.sortOf([]string{w}); s == people {
+				p.sort = near
+			}
+		}
+		return p
+	}
+	first, last := sorts[0], sorts[len(sorts)-1]
+	switch {
+	case last == things, first == things && last != people:
+		p.sort = things
+	default:
+		p.sort = last
+		if first == people {
+			p.sort = people
+		}
+	}
+	p.written = p.written && p.sort != things
+	return p
+}
+
+// sortOf is what the first of words is, and of how many words that is made.
+func (d *dict) sortOf(words []string) (sort, int) {
+	best, most := unclear, 0
+	for _, l := range []struct {
+		name string
+		sort sort
+	}{{"people", people}, {"adjacent", near}, {"things", things}} {
+		if n := d.in(l.name, words); n > most {
+			best, most = l.sort, n
+		}
+	}
+	return best, most
+}
+
+// saying is what a column's name says.
+type saying struct {
+	topic      topic
+	confidence float64
+	locale     string
+	// turned is set if a word beside it makes it something else, such as a
+	// count or a state of it.
+	turned bool
+	// weak is the topic that the name would say in another table.
+	weak topic
+}
+
+// named reads a column's name.
+func named(words []string, in place) saying {
+	d := dictionary()
+	best, at := phrase{}, -1
+	var weak topic
+	for i := range words {
+		for _, p := range d.phrases[words[i]] {
+			if !starts(words[i:], p.words) {
+				continue
+			}
+			rest := beside(words, i, len(p.words))
+			if !d.holds(p.scope, in, rest) {
+				if weak == "" {
+					weak = p.topic
+				}
+				continue
+			}
+			if at < 0 || len(p.words) > len(best.words) || len(p.words) == len(best.words) && p.order < best.order {
+				best, at = p, i
+			}
+		}
+	}
+	if at < 0 {
+		return saying{weak: weak}
+	}
+	return saying{
+		topic: best.topic, confidence: topics[best.topic].sure, locale: d.localeOf(best, words),
+		turned: d.turns(beside(words, at, len(best.words))),
+	}
+}
+
+// beside are the words but for n of them.
+func beside(words []string, from, n int) []string {
+	out := append([]string{}, words[:from]...)
+	return append(out, words[from+n:]...)
+}
+
+// holds reports whether a phrase means what it says here.
+func (d *dict) holds(s scope, in place, rest []string) bool {
+	thing, someone := false, false
+	for i := range rest {
+		switch k, _ := d.sortOf(rest[i:]); k {
+		case people:
+			someone = true
+		case things:
+			thing = true
+		case near, unclear:
+		}
+	}
+	switch s {
+	case anywhere:
+		return true
+	case about:
+		return someone || in.sort != things && !thing
+	case person:
+		return someone || in.sort == people && !thing
+	case written:
+		return in.written && !thing
+	}
+	return false
+}
+
+// turns reports whether one of the words makes a name say something else.
+func (d *dict) turns(rest []string) bool {
+	for i, w := range rest {
+		for _, t := range d.turning[w] {
+			if starts(rest[i:], t) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// localeOf is the language of a phrase, if it is of one alone.
+func (d *dict) localeOf(p phrase, _ []string) string {
+	for _, other := range d.phrases[p.words[0]] {
+		if other.locale != p.locale && strings.Join(other.words, " ") == strings.Join(p.words, " ") {
+			return ""
+		}
+	}
+	return p.locale
+}

@@ -1,0 +1,131 @@
+package detect
+
+import (
+	"strings"
+	"unicode"
+
+	"golang.org/x/text/unicode/norm"
+)
+
+// maxName is how much of a name is looked at: more than PostgreSQL allows.
+const maxName = 256
+
+// unfolded are letters that are no letter with an accent.
+var unfolded = strings.NewReplacer("ß", "ss", "ẞ", "ss", "ø", "o", "Ø", "O", "æ", "ae", "Æ", "AE", "œ", "oe", "Œ", "OE", "ı", "i")
+
+// fold takes the accents off.
+func fold(s string) string {
+	var b strings.Builder
+	for _, r := range norm.NFKD.String(unfolded.Replace(s)) {
+		if !unicode.Is(unicode.Mn, r) {
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
+}
+
+// tokens are the words of a name: lower case, without accents and digits, in
+// the singular where the dictionary knows it. Words that are written together
+// are taken apart if the dictionary knows all of them.
+func tokens(name string) []string {
+	if len(name) > maxName {
+		name = name[:maxName]
+	}
+	var out []string
+	for _, raw := range split(fold(strings.ToValidUTF8(name, "_"))) {
+		out = append(out, known(raw)...)
+	}
+	return out
+}
+
+// split cuts at what is no letter and where a capital begins a word.
+func split(name string) []string {
+	var out []string
+	runes := []rune(name)
+	start := -1
+	end := func(i int) {
+		if start >= 0 {
+			out = append(out, strings.ToLower(string(runes[start:i])))
+		}
+		start = -1
+	}
+	for i, r := range runes {
+		if !unicode.IsLetter(r) {
+			end(i)
+			continue
+		}
+		if start >= 0 && unicode.IsUpper(r) {
+			before := runes[i-1]
+			after := i+1 < len(runes) && unicode.IsLower(runes[i+1])
+			if unicode.IsLower(before) || unicode.IsUpper(before) && after {
+				end(i)
+			}
+		}
+		if start < 0 {
+			start = i
+		}
+	}
+	end(len(runes))
+	return out
+}
+
+// known is the word as the dictionary has it, or the words it is made of, or
+// the word itself.
+func known(word string) []string {
+	d := dictionary()
+	if w, ok := d.singular(word); ok {
+		return []string{w}
+	}
+	if parts := d.apart(word); parts != nil {
+		return parts
+	}
+	return []string{word}
+}
+
+// singular finds a word that may stand in the plural.
+func (d *dict) singular(word string) (string, bool) {
+	if d.vocabulary[word] {
+		return word, true
+	}
+	for _, ending := range []string{"s", "es", "n", "en", "e", "er", "x"} {
+		if stem, ok := strings.CutSuffix(word, ending); ok && len(stem) > 2 && d.vocabulary[stem] {
+			return stem, true
+		}
+	}
+	if stem, ok := strings.CutSuffix(word, "ies"); ok && d.vocabulary[stem+"y"] {
+		return stem + "y", true
+	}
+	return "", false
+}
+
+// apart takes a word to pieces of at least three letters, as few as possible.
+// An s or n may stand between two.
+func (d *dict) apart(word string) []string {
+	const shortest = 4
+	if len(word) < 2*shortest || len(word) > 48 {
+		return nil
+	}
+	best := make([][]string, len(word)+1)
+	best[0] = []string{}
+	for to := shortest; to <= len(word); to++ {
+		for from := 0; from+shortest <= to; from++ {
+			if best[from] == nil {
+				continue
+			}
+			piece, ok := word[from:to], false
+			switch {
+			case d.vocabulary[piece]:
+				ok = true
+			case to == len(word):
+				piece, ok = d.singular(piece)
+			case len(piece) > shortest+1 && (piece[len(piece)-1] == 's' || piece[len(piece)-1] == 'n'):
+				piece = piece[:len(piece)-1]
+				ok = d.vocabulary[piece]
+			}
+			if ok && (best[to] == nil || len(best[from])+1 < len(best[to])) {
+				best[to] = append(append([]string{}, best[from]...), piece)
+			}
+		}
+	}
+	return best[len(word)]
+}
