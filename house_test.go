@@ -40,6 +40,8 @@ var layers = map[string][]string{
 	"internal/mask":   {"internal/twin", "internal/catalog"},
 	"internal/detect": {"internal/twin", "internal/catalog", "internal/mask"},
 
+	"internal/privacy": {"internal/twin", "internal/catalog", "internal/mask", "internal/detect"},
+
 	// L2: a plan and its executor; a webhook and its meaning.
 	"internal/clone":   {"internal/twin", "internal/catalog", "internal/pgtools", "internal/pgcopy", "internal/subset"},
 	"internal/webhook": {"internal/twin", "internal/github", "internal/spec"},
@@ -62,6 +64,7 @@ var layers = map[string][]string{
 
 	// What measures a command from outside.
 	"bench":          {"internal/twin"},
+	"bench/columns":  {},
 	"bench/webhooks": {},
 
 	// The tests of this folder.
