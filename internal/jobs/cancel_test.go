@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/neontwin/neontwin/internal/twin"
 )
 
@@ -161,5 +163,61 @@ func TestCancelARunWhoseWorkerDied(t *testing.T) {
 	work(t, fast(pool))
 	if r := await(t, pool, run, twin.Cancelled); r.Attempt != 1 {
 		t.Errorf("it was tried again: %+v", r)
+	}
+}
+
+// TestCancelWhileClaiming: whoever of the two comes first to the Twin's lock,
+// the run ends, and no work goes on for it.
+func TestCancelWhileClaiming(t *testing.T) {
+	t.Parallel()
+	for name, cancelFirst := range map[string]bool{"the claim is first": false, "the cancel is first": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, pool := database(t)
+			began, ended := make(chan int64, 1), make(chan error, 1)
+			rep := &reporter{}
+			cfg := fast(pool)
+			cfg.Filler, cfg.Reporter = patient(began, ended), rep
+			i := inserter(t, pool)
+			run := enqueue(t, i, request(1))
+			claim := func() error { work(t, cfg); return nil }
+			cancel := func() error { return i.Cancel(context.WithoutCancel(t.Context()), run, "by a test") }
+			both := []func() error{claim, cancel}
+			if cancelFirst {
+				both = []func() error{cancel, claim}
+			}
+			for _, err := range atOnce(t, pool, getRun(t, pool, run).TwinID, both...) {
+				check(t, err)
+			}
+			await(t, pool, run, twin.Cancelled)
+			eventually(t, "its end is told", func() bool { return slices.Contains(rep.states(run, headSHA(1)), twin.Cancelled) })
+			eventually(t, "its job is over", func() bool {
+				return one[int](t, pool, "SELECT count(*) FROM river.river_job WHERE kind = 'sync_run' AND finalized_at IS NULL") == 0
+			})
+			if len(began) != len(ended) || cancelFirst && len(began) != 0 {
+				t.Errorf("work began %d times and ended %d times", len(began), len(ended))
+			}
+		})
+	}
+}
+
+// TestCancelWhileAnAttemptFails: between its last look at whether its end is
+// asked for and the transaction that would have it tried again.
+func TestCancelWhileAnAttemptFails(t *testing.T) {
+	t.Parallel()
+	_, pool := database(t)
+	q := idle(t, pool)
+	c := claimAs(t, q, enqueue(t, q.Inserter, request(1)))
+	if _, asked := q.asked(t.Context(), c); asked {
+		t.Fatal("nobody has asked")
+	}
+	check(t, q.Cancel(t.Context(), c.run.ID, "by a test"))
+	v := q.outcome(c.run, twin.Load, twin.Report{}, errors.New("the source went away"))
+	if !v.again {
+		t.Fatalf("the attempt would not be tried again: %+v", v)
+	}
+	check(t, pgx.BeginFunc(t.Context(), pool, func(tx pgx.Tx) error { return q.again(t.Context(), tx, c.run.TwinID, c, v) }))
+	if r := getRun(t, pool, c.run.ID); r.State != twin.Cancelled {
+		t.Errorf("the run is %s", r.State)
 	}
 }

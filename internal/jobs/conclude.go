@@ -92,10 +92,17 @@ func (q *Queue) conclude(ctx context.Context, job *river.Job[syncArgs], c claime
 	})
 }
 
-// again makes a run wait for its next attempt, unless a newer one waits: then
-// that one is worth more.
+// again makes a run wait for its next attempt, unless somebody has cancelled it
+// while this one was ending, or a newer one waits: then that one is worth more.
 func (q *Queue) again(ctx context.Context, tx pgx.Tx, twinID int64, c claimed, v verdict) error {
 	s := store.New(tx)
+	st, err := s.LockRun(ctx, c.run.ID, 0)
+	if err != nil {
+		return err
+	}
+	if st.Cancelled {
+		return q.end(ctx, tx, twinID, c.run.ID, c.token, cancelledVerdict.end, cancelledVerdict.why)
+	}
 	_, queued, err := s.Active(ctx, twinID)
 	if err != nil {
 		return err
