@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"slices"
-	"strings"
 )
 
 // Class names a masker. Names stand in configuration files and are never
@@ -78,8 +76,9 @@ type Traits struct {
 	Unique Uniqueness
 	// Bits are those of a Probable one's random part.
 	Bits int
-	// MaxLen is the most characters of a stand-in; 0 is as many as the value has.
-	MaxLen int
+	// MaxLen and MinLen are the most and the fewest characters of a stand-in; if
+	// both are 0, it has as many as the value.
+	MaxLen, MinLen int
 	// Charset says in words what a stand-in is made of.
 	Charset string
 	// Kinds are the kinds of values that it takes.
@@ -174,6 +173,8 @@ type Masker struct {
 	blank  bool // an empty value has a stand-in too
 	mask   func(dst, v, entity []byte) []byte
 	chance func(v []byte) float64 // nil: as the traits say
+	ways   uint64                 // how many stand-ins there are, if few
+	kind   Kind                   // what it was made for
 }
 
 // Class is what the masker was made of.
@@ -189,7 +190,7 @@ func (m *Masker) Null() bool { return m.null }
 // nothing that could be masked, or is a stand-in already.
 func (m *Masker) Chance(v []byte) float64 {
 	switch {
-	case m.traits.Same || len(v) == 0:
+	case m.traits.Same || bare(m.kind, v):
 		return 1
 	case m.chance != nil:
 		return m.chance(v)
@@ -218,6 +219,7 @@ type maker struct {
 	secret Secret
 	key    Key
 	words  *words
+	bounds bounds
 }
 
 // class is how one class is built.
@@ -242,7 +244,7 @@ func classOf(name Class) (class, bool) {
 		DateShift:      {Moment, "", buildDateShift},
 		DateGeneralise: {Moment, "", buildGeneralise},
 		Boolean:        {Bool, "", buildBoolean},
-		EnumClass:      {Enum | Text, "", buildEnum},
+		EnumClass:      {Enum | Text | Int | Numeric, "", buildEnum},
 		Choice:         {Text | Enum | Int | Numeric | Float | Bool | Moment | IP | MAC, "", buildChoice},
 		FirstName:      {Text, "person.first", buildName},
 		LastName:       {Text, "person.last", buildName},
@@ -299,6 +301,9 @@ func New(rule Rule, col Column, secret Secret) (*Masker, error) {
 	m := &maker{rule: rule, col: v, secret: secret}
 	m.key = secret.Domain(rule.Meaning())
 	var err error
+	if m.bounds, err = v.bounds(); err != nil {
+		return nil, v.errorf("%w", err)
+	}
 	if m.words, err = wordsOf(rule.Locale); err != nil {
 		return nil, v.errorf("%w", err)
 	}
@@ -306,27 +311,14 @@ func New(rule Rule, col Column, secret Secret) (*Masker, error) {
 	if err != nil {
 		return nil, v.errorf("class %s: %w", rule.Class, err)
 	}
-	out.class, out.traits.Kinds = rule.Class, c.kinds
+	out.class, out.kind, out.traits.Kinds = rule.Class, v.Kind, c.kinds
 	if out.traits.Chance < impossible {
 		out.traits.Chance = 0
 	}
-	return out, out.check(v)
-}
-
-// check holds a masker's traits against its column.
-func (m *Masker) check(col Column) error {
-	switch {
-	case m.null && col.NotNull:
-		return col.errorf("class %s gives NULL, and the column takes none", m.class)
-	case col.Unique && m.class == Keep, col.Unique && m.null:
-	case col.Unique && m.traits.Unique == Lossy:
-		return col.errorf("class %s may make two values equal, and the column is unique", m.class)
-	case col.Unique && !m.traits.Enough(col.Values):
-		return col.errorf("class %s has %d random bits here, and that many values need %d", m.class, m.traits.Bits, bitsFor(col.Values))
-	case col.MaxLen > 0 && m.traits.MaxLen > col.MaxLen:
-		return col.errorf("class %s gives up to %d characters, and the column takes %d", m.class, m.traits.MaxLen, col.MaxLen)
+	if err := out.check(v); err != nil {
+		return nil, err
 	}
-	return nil
+	return out, nil
 }
 
 // Classes lists all classes by name.
@@ -366,20 +358,10 @@ func (m *maker) values(list []string) ([][]byte, error) {
 		if err != nil {
 			return nil, fmt.Errorf("value %d of the rule is no %s", i+1, m.col.Kind)
 		}
-		if m.col.Kind == Enum && len(m.col.Labels) > 0 && !slices.Contains(m.col.Labels, text) {
-			return nil, fmt.Errorf("value %d of the rule is no label of the enum", i+1)
-		}
-		if err := m.fits(text); err != nil {
-			return nil, err
+		if err := m.col.fits(v); err != nil {
+			return nil, fmt.Errorf("value %d of the rule: %w", i+1, err)
 		}
 		out = append(out, v)
 	}
 	return out, nil
-}
-
-func (m *maker) fits(text string) error {
-	if n := len([]rune(strings.TrimRight(text, " "))); m.col.Kind == Text && m.col.MaxLen > 0 && n > m.col.MaxLen {
-		return fmt.Errorf("a value of the rule has %d characters, and the column takes %d", n, m.col.MaxLen)
-	}
-	return nil
 }

@@ -113,9 +113,17 @@ type Column struct {
 	Fold bool
 	// MaxLen is the most characters that fit, by the type or a CHECK; 0 is any.
 	MaxLen int
+	// MinLen is the fewest characters that a CHECK takes; empty text stays empty
+	// all the same.
+	MinLen int
 	// Precision and Scale are a numeric's, if Precision is not 0.
 	Precision, Scale int
-	NotNull          bool
+	// Least and Most are the bounds of a number, in decimal; empty is none.
+	Least, Most string
+	// Allowed are the only values that a CHECK takes, as COPY's text format
+	// writes them.
+	Allowed []string
+	NotNull bool
 	// Unique is set where two values must not become one: keys, unique indexes,
 	// exclusion constraints, partition keys.
 	Unique bool

@@ -18,6 +18,9 @@ type place struct {
 	leaf leaf
 }
 
+// errDocumentLength refuses documents in text of bounded length.
+var errDocumentLength = errors.New("a document may get longer or shorter than the column takes")
+
 // document is what the rules of a json, xml or hstore column come to.
 type document struct {
 	key    Key
@@ -155,7 +158,7 @@ func wordlike(key []byte) bool {
 // mask appends the stand-in of text, in canonical form before. What it is
 // told to multiply, it multiplies by the chance of the stand-in being the text.
 func (l *leaf) mask(dst, text, entity []byte, chance *float64) []byte {
-	if chance != nil && !bare(Text, text) {
+	if chance != nil {
 		*chance *= l.text.Chance(text)
 	}
 	start := len(dst)

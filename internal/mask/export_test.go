@@ -68,3 +68,9 @@ func Distinct(n, parts int) int64 {
 
 // Tail is tail.
 func Tail(n, k int64, p float64) float64 { return tail(n, k, p) }
+
+// Fits is an error if the column does not take a value in canonical form.
+func (c *Column) Fits(v []byte) error { return c.value().fits(v) }
+
+// CompareDecimals is compareDecimals.
+func CompareDecimals(a, b string) int { return compareDecimals([]byte(a), []byte(b)) }

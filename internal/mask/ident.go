@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math"
 	"net/netip"
+	"slices"
 	"strconv"
 )
 
@@ -93,32 +94,65 @@ type segment struct {
 	numbers     numbers
 }
 
+// segments cut the integers where the type ends, the rule's range, the column's
+// bounds, and at zero, which is in none.
+func (m *maker) segments() ([]segment, error) {
+	least, most := m.col.intRange()
+	cuts := []int64{math.MinInt64, least, 0, 1}
+	after := func(last int64) {
+		if last < math.MaxInt64 {
+			cuts = append(cuts, last+1)
+		}
+	}
+	after(most)
+	if end := m.rule.Max; end < 0 || end > most {
+		return nil, errors.New("the range does not lie within the type's")
+	} else if end > 0 {
+		after(end)
+	}
+	if m.bounds.least != nil {
+		n, _ := strconv.ParseInt(string(m.bounds.least), 10, 64)
+		cuts = append(cuts, n)
+		n, _ = strconv.ParseInt(string(m.bounds.most), 10, 64)
+		after(n)
+	}
+	slices.Sort(cuts)
+	cuts = slices.Compact(cuts)
+	var out []segment
+	for i, first := range cuts {
+		last := int64(math.MaxInt64)
+		if i+1 < len(cuts) {
+			last = cuts[i+1] - 1
+		}
+		if first != 0 {
+			size := uint64(last) - uint64(first) + 1 //nolint:gosec // wraps to the right size
+			out = append(out, segment{first, last, newNumbers(m.key, size)})
+		}
+	}
+	return out, nil
+}
+
 // buildInteger permutes the integers from 1 to the range's end among
 // themselves, those beyond it, and the negative ones. Zero stays zero. What
-// lies outside the type, as in a wider column that shares the domain, is
-// permuted there.
+// lies outside the type, as in a wider column that shares the domain, or
+// outside the column's bounds, is permuted there.
 func buildInteger(m *maker) (*Masker, error) {
-	least, most := m.col.intRange()
-	end := m.rule.Max
-	if end == 0 {
-		end = most
+	segments, err := m.segments()
+	if err != nil {
+		return nil, err
 	}
-	if end < 1 || end > most {
-		return nil, errors.New("the range does not lie within the type's")
+	ways := uint64(0)
+	for _, s := range segments {
+		if m.bounds.hold(strconv.AppendInt(nil, s.first, 10)) && (m.rule.Max == 0 || s.first > 0 && s.last <= m.rule.Max) {
+			ways += s.numbers.size
+		}
 	}
-	segments := []segment{{first: 1, last: end}, {first: least, last: -1}}
-	if end < most {
-		segments = append(segments, segment{first: end + 1, last: most})
-	}
-	if most < math.MaxInt64 {
-		segments = append(segments, segment{first: most + 1, last: math.MaxInt64}, segment{first: math.MinInt64, last: least - 1})
-	}
-	for i := range segments {
-		s := &segments[i]
-		s.numbers = newNumbers(m.key, uint64(s.last)-uint64(s.first)+1) //nolint:gosec // wraps to the right size
+	if ways == 0 {
+		return nil, errors.New("no integer but zero lies within the bounds")
 	}
 	return &Masker{
-		traits: Traits{Unique: Preserved, Charset: "an integer of the same sign", Chance: 1 / float64(end)},
+		ways:   ways,
+		traits: Traits{Unique: Preserved, Charset: "an integer of the same sign", Chance: 1 / float64(ways)},
 		chance: func(v []byte) float64 {
 			n, err := strconv.ParseInt(string(v), 10, 64)
 			for _, s := range segments {
@@ -135,8 +169,8 @@ func buildInteger(m *maker) (*Masker, error) {
 			}
 			for i := range segments {
 				if s := &segments[i]; s.first <= n && n <= s.last {
-					at := s.numbers.at(uint64(i), uint64(n)-uint64(s.first))     //nolint:gosec // wraps to the right distance
-					return strconv.AppendInt(dst, int64(at+uint64(s.first)), 10) //nolint:gosec // wraps back
+					at := s.numbers.at(uint64(s.first), uint64(n)-uint64(s.first)) //nolint:gosec // wraps to the right distance
+					return strconv.AppendInt(dst, int64(at+uint64(s.first)), 10)   //nolint:gosec // wraps back
 				}
 			}
 			return append(dst, '0')
@@ -151,9 +185,10 @@ func buildIP(m *maker) (*Masker, error) {
 	if keep < 0 || keep > 128 {
 		return nil, errors.New("keep must lie between 0 and 128 bits")
 	}
-	key, cidr := m.key, m.col.OID == oidCIDR
+	key, cidr, text := m.key, m.col.OID == oidCIDR, m.col.Kind == Text
+	least, room := m.col.MinLen, m.room(43)
 	return &Masker{
-		traits: m.apart(Traits{MaxLen: 43, Charset: "an address", Chance: math.Ldexp(1, min(keep-32, 0))}),
+		traits: m.apart(Traits{MaxLen: room, MinLen: least, Charset: "an address", Chance: math.Ldexp(1, min(keep-32, 0))}),
 		chance: func(v []byte) float64 {
 			p, ok := parseIP(v)
 			if !ok {
@@ -166,14 +201,16 @@ func buildIP(m *maker) (*Masker, error) {
 			return math.Ldexp(1, -max(used-keep, 0))
 		},
 		mask: func(dst, v, _ []byte) []byte {
-			p, ok := parseIP(v)
-			if !ok {
-				start := len(dst)
-				dst = append(dst, v...)
-				key.permuteText(1, dst[start:])
-				return dst
+			start := len(dst)
+			if p, ok := parseIP(v); ok {
+				dst = appendIP(dst, key.permuteIP(p, keep, cidr))
+				if n := len(dst) - start; !text || n >= least && n <= room {
+					return dst
+				}
 			}
-			return appendIP(dst, key.permuteIP(p, keep, cidr))
+			dst = append(dst[:start], v...)
+			key.permuteText(1, dst[start:])
+			return dst
 		},
 	}, nil
 }

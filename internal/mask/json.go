@@ -13,6 +13,9 @@ import (
 // column of text may hold, is masked as text; in a json column nothing is, and
 // it would become null.
 func buildJSON(m *maker) (*Masker, error) {
+	if m.col.Kind == Text && (m.col.MaxLen > 0 || m.col.MinLen > 1) {
+		return nil, errDocumentLength
+	}
 	d, err := m.document()
 	if err != nil {
 		return nil, err
@@ -237,7 +240,7 @@ func (w *jsonWalk) number(rule *leaf) bool {
 	if whole && rule.integer != nil && len(v) < 19 {
 		masker = rule.integer
 	}
-	if w.chance != nil && !bare(Numeric, v) {
+	if w.chance != nil {
 		*w.chance *= masker.Chance(v)
 	}
 	if decimal(v) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -16,17 +17,27 @@ import (
 type dictionary struct {
 	key         Key
 	list, lower []string
-	most        int // characters
+	least, most int // characters
 }
 
-// newDictionary cuts the words to what there is room for. The place of a word
-// in the list stays, so that columns of different lengths agree as far as they
-// reach.
-func newDictionary(key Key, list []string, room int) dictionary {
-	d := dictionary{key: key}
-	for _, w := range list {
+// newDictionary cuts the words to what there is room for, and puts the next one
+// that is long enough in the place of one that is not. The place of a word in
+// the list stays, so that columns of different lengths agree as far as they
+// can.
+func newDictionary(key Key, list []string, least, room int) dictionary {
+	d := dictionary{key: key, least: unbounded}
+	long := func(w string) bool { return utf8.RuneCountInString(w) >= least }
+	for i, w := range list {
+		if !long(w) {
+			if next := slices.IndexFunc(list[i:], long); next >= 0 {
+				w = list[i+next]
+			} else if next = slices.IndexFunc(list, long); next >= 0 {
+				w = list[next]
+			}
+		}
 		w = string(appendCut(nil, w, room))
-		d.most = max(d.most, utf8.RuneCountInString(w))
+		n := utf8.RuneCountInString(w)
+		d.least, d.most = min(d.least, n), max(d.most, n)
 		d.list = append(d.list, w)
 		d.lower = append(d.lower, string(appendLower(nil, []byte(w))))
 	}
@@ -67,13 +78,13 @@ func appendCut(dst []byte, word string, n int) []byte {
 const unbounded = 1 << 20
 
 func (m *maker) dictionary(key Key, list []string) dictionary {
-	return newDictionary(key, list, m.room(unbounded))
+	return newDictionary(key, list, m.col.MinLen, m.room(unbounded))
 }
 
 func (m *maker) fromList(list []string, charset string) *Masker {
 	d := m.dictionary(m.key, list)
 	return &Masker{
-		traits: Traits{MaxLen: d.most, Charset: charset},
+		traits: Traits{MaxLen: d.most, MinLen: d.least, Charset: charset},
 		mask:   func(dst, v, _ []byte) []byte { return d.pick(dst, v) },
 	}
 }
@@ -100,10 +111,10 @@ func (m *maker) names() (first, last Key) {
 // rest as the last name, and both the other way round about a comma.
 func buildFullName(m *maker) (*Masker, error) {
 	firstKey, lastKey := m.names()
-	first, last := newDictionary(firstKey, m.words.first, unbounded), newDictionary(lastKey, m.words.last, unbounded)
+	first, last := newDictionary(firstKey, m.words.first, 0, unbounded), newDictionary(lastKey, m.words.last, m.col.MinLen, unbounded)
 	room := m.room(unbounded)
 	return &Masker{
-		traits: Traits{MaxLen: min(first.most+2+last.most, room), Charset: "a name"},
+		traits: Traits{MaxLen: min(first.most+2+last.most, room), MinLen: min(last.least, room), Charset: "a name"},
 		mask: func(dst, v, _ []byte) []byte {
 			start := len(dst)
 			if before, after, comma := bytes.Cut(v, []byte(",")); comma {
@@ -147,7 +158,7 @@ type handle struct {
 // newHandle fits a handle into room characters.
 func (m *maker) newHandle(room int) (handle, error) {
 	h := handle{key: m.key, first: m.words.ascii.first, last: m.words.ascii.last}
-	h.random = m.width(4)
+	h.random = max(m.width(4), min(m.col.MinLen, maxBase32))
 	if h.random > room {
 		if m.col.Unique {
 			return h, fmt.Errorf("%d random characters keep the values apart, and there is room for %d", h.random, room)
@@ -203,7 +214,7 @@ func buildUsername(m *maker) (*Masker, error) {
 	}
 	key := m.key.sub("case")
 	return &Masker{
-		traits: Traits{Unique: Probable, Bits: 5 * h.random, MaxLen: h.most(), Charset: "a-z2-7.", Chance: h.chance()},
+		traits: Traits{Unique: Probable, Bits: 5 * h.random, MaxLen: h.most(), MinLen: h.random, Charset: "a-z2-7.", Chance: h.chance()},
 		mask: func(dst, v, _ []byte) []byte {
 			return withCase(dst, v, key, h.append)
 		},
@@ -266,7 +277,7 @@ func buildEmail(m *maker) (*Masker, error) {
 		most = 0
 	}
 	return &Masker{
-		traits: Traits{Unique: Probable, Bits: 5 * h.random, MaxLen: most, Charset: "an e-mail address", Chance: h.chance()},
+		traits: Traits{Unique: Probable, Bits: 5 * h.random, MaxLen: most, MinLen: h.random + len(host), Charset: "an e-mail address", Chance: h.chance()},
 		mask: func(dst, v, _ []byte) []byte {
 			dst = withCase(dst, v, key, h.append)
 			if host == "" {
@@ -286,9 +297,10 @@ func buildTemplate(m *maker) (*Masker, error) {
 	if err != nil {
 		return nil, err
 	}
-	bits, most, ways := 0, 0, 1.0
+	bits, least, most, ways := 0, 0, 0, 1.0
 	for _, p := range parts {
 		bits += p.bits
+		least += p.least
 		most += p.most
 		ways *= p.ways
 	}
@@ -306,7 +318,7 @@ func buildTemplate(m *maker) (*Masker, error) {
 		ways = 1 // who knows what is left
 	}
 	return &Masker{
-		traits: Traits{Unique: unique, Bits: bits, MaxLen: min(most, room), Charset: "the rule's text", Chance: 1 / ways},
+		traits: Traits{Unique: unique, Bits: bits, MaxLen: min(most, room), MinLen: min(least, room), Charset: "the rule's text", Chance: 1 / ways},
 		mask: func(dst, v, _ []byte) []byte {
 			start := len(dst)
 			hi, lo := key.sum128(v)
@@ -321,9 +333,9 @@ func buildTemplate(m *maker) (*Masker, error) {
 
 // part is a piece of a template.
 type part struct {
-	append     func(dst []byte, s stream) ([]byte, stream)
-	bits, most int
-	ways       float64 // how many different ones there are
+	append            func(dst []byte, s stream) ([]byte, stream)
+	bits, least, most int
+	ways              float64 // how many different ones there are
 }
 
 func (m *maker) parseTemplate() ([]part, error) {
@@ -332,7 +344,8 @@ func (m *maker) parseTemplate() ([]part, error) {
 	for text != "" {
 		before, rest, open := strings.Cut(text, "{")
 		if before != "" {
-			parts = append(parts, part{ways: 1, most: utf8.RuneCountInString(before), append: func(dst []byte, s stream) ([]byte, stream) { return append(dst, before...), s }})
+			n := utf8.RuneCountInString(before)
+			parts = append(parts, part{ways: 1, least: n, most: n, append: func(dst []byte, s stream) ([]byte, stream) { return append(dst, before...), s }})
 		}
 		if !open {
 			break
@@ -357,8 +370,8 @@ func (m *maker) parseTemplate() ([]part, error) {
 // numbers come of 64 bits: no more than these keep values apart.
 func (m *maker) place(name string) (part, error) {
 	word := func(list []string) part {
-		d := newDictionary(m.key, list, unbounded)
-		return part{ways: float64(len(list)), most: d.most, append: func(dst []byte, s stream) ([]byte, stream) {
+		d := newDictionary(m.key, list, 0, unbounded)
+		return part{ways: float64(len(list)), least: d.least, most: d.most, append: func(dst []byte, s stream) ([]byte, stream) {
 			word := list[s.pick(len(list))]
 			return append(dst, word...), s
 		}}
@@ -379,12 +392,12 @@ func (m *maker) place(name string) (part, error) {
 	case "city":
 		return word(m.words.city), nil
 	case "hash":
-		return part{ways: math.Ldexp(1, 5*n), bits: 5 * n, most: n, append: func(dst []byte, s stream) ([]byte, stream) {
+		return part{ways: math.Ldexp(1, 5*n), bits: 5 * n, least: n, most: n, append: func(dst []byte, s stream) ([]byte, stream) {
 			random := s.next()
 			return appendBase32(dst, random, 0, n), s
 		}}, nil
 	case "digits":
-		return part{ways: math.Pow10(n), bits: 3 * n, most: n, append: func(dst []byte, s stream) ([]byte, stream) {
+		return part{ways: math.Pow10(n), bits: 3 * n, least: n, most: n, append: func(dst []byte, s stream) ([]byte, stream) {
 			for range n {
 				dst = append(dst, byte('0'+s.pick(10))) //nolint:gosec // a digit
 			}

@@ -22,10 +22,10 @@ func uncut(most, room, ways int) float64 {
 
 // buildStreet makes a street and a number, in the order of the language.
 func buildStreet(m *maker) (*Masker, error) {
-	d := newDictionary(m.key, m.words.street, unbounded)
+	d := newDictionary(m.key, m.words.street, m.col.MinLen-2, unbounded)
 	numbers, before, room := m.key.sub("number"), m.words.numberFirst, m.room(unbounded)
 	return &Masker{
-		traits: Traits{MaxLen: min(d.most+4, room), Charset: "a street and a number", Chance: uncut(d.most+4, room, houses*len(d.list))},
+		traits: Traits{MaxLen: min(d.most+4, room), MinLen: min(d.least+2, room), Charset: "a street and a number", Chance: uncut(d.most+4, room, houses*len(d.list))},
 		mask: func(dst, v, _ []byte) []byte {
 			start := len(dst)
 			n := 1 + below(numbers.sum64(v), houses)
@@ -45,11 +45,11 @@ func buildCity(m *maker) (*Masker, error) {
 
 // buildCompany joins a last name, a trade and the language's legal form.
 func buildCompany(m *maker) (*Masker, error) {
-	name := newDictionary(m.key, m.words.last, unbounded)
-	forms := newDictionary(m.key.sub("form"), m.words.company, unbounded)
+	name := newDictionary(m.key, m.words.last, 0, unbounded)
+	forms := newDictionary(m.key.sub("form"), m.words.company, 0, unbounded)
 	room := m.room(unbounded)
 	return &Masker{
-		traits: Traits{MaxLen: min(name.most+1+forms.most, room), Charset: "a company", Chance: uncut(name.most+1+forms.most, room, len(name.list)*len(forms.list))},
+		traits: Traits{MaxLen: min(name.most+1+forms.most, room), MinLen: min(name.least+1+forms.least, room), Charset: "a company", Chance: uncut(name.most+1+forms.most, room, len(name.list)*len(forms.list))},
 		mask: func(dst, v, _ []byte) []byte {
 			start := len(dst)
 			dst = append(name.pick(dst, v), ' ')
@@ -72,7 +72,7 @@ func buildURL(m *maker) (*Masker, error) {
 	}
 	key := m.key
 	return &Masker{
-		traits: Traits{Unique: Probable, Bits: 5 * n, MaxLen: most, Charset: "a URL", Chance: math.Ldexp(1, -5*n)},
+		traits: Traits{Unique: Probable, Bits: 5 * n, MaxLen: most, MinLen: len("ftp://") + len(host) + n, Charset: "a URL", Chance: math.Ldexp(1, -5*n)},
 		mask: func(dst, v, _ []byte) []byte {
 			hi, lo := key.sum128(v)
 			scheme := "https://"

@@ -266,7 +266,7 @@ func (c *cell) one(dst, value []byte) ([]byte, error) {
 	}
 	c.mask = c.masker.Mask(c.mask[:0], c.canon, entity)
 	c.tally.saw(c.canon, c.mask)
-	if bytes.Equal(c.canon, c.mask) && !bare(c.column.Kind, c.canon) {
+	if bytes.Equal(c.canon, c.mask) {
 		if chance := c.masker.Chance(c.canon); chance < 1 {
 			c.tally.sawSame(c.canon, chance)
 		}

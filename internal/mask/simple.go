@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"math"
+	"slices"
 	"unicode/utf8"
 )
 
@@ -52,7 +53,7 @@ func buildConstant(m *maker) (*Masker, error) {
 	v := values[0]
 	return &Masker{
 		blank:  true,
-		traits: Traits{MaxLen: utf8.RuneCount(v), Charset: "the rule's value", Same: true, Chance: 1},
+		traits: Traits{MaxLen: utf8.RuneCount(v), MinLen: utf8.RuneCount(v), Charset: "the rule's value", Same: true, Chance: 1},
 		mask:   func(dst, _, _ []byte) []byte { return append(dst, v...) },
 	}, nil
 }
@@ -61,7 +62,7 @@ func buildConstant(m *maker) (*Masker, error) {
 func buildRedact(m *maker) (*Masker, error) {
 	text := redacted[:m.room(len(redacted))]
 	return &Masker{
-		traits: Traits{MaxLen: len(text), Charset: "[redacted]"},
+		traits: Traits{MaxLen: len(text), MinLen: len(text), Charset: "[redacted]"},
 		chance: func(v []byte) float64 { return certain(string(v) == text) },
 		mask:   func(dst, _, _ []byte) []byte { return append(dst, text...) },
 	}, nil
@@ -104,7 +105,7 @@ func buildKeepPart(m *maker) (*Masker, error) {
 func buildHash(m *maker) (*Masker, error) {
 	key, n := m.key, m.room(maxBase32)
 	return &Masker{
-		traits: Traits{Unique: Probable, Bits: 5 * n, MaxLen: n, Charset: "a-z2-7", Chance: math.Ldexp(1, -5*n)},
+		traits: Traits{Unique: Probable, Bits: 5 * n, MaxLen: n, MinLen: n, Charset: "a-z2-7", Chance: math.Ldexp(1, -5*n)},
 		mask: func(dst, v, _ []byte) []byte {
 			hi, lo := key.sum128(v)
 			return appendBase32(dst, hi, lo, n)
@@ -128,28 +129,40 @@ func buildBoolean(m *maker) (*Masker, error) {
 	}, nil
 }
 
-// buildEnum permutes the labels. A label that is none of them, as a column may
-// hold that is only checked, becomes the first.
+// buildEnum permutes the labels: those of the rule, of the enum, or of a CHECK.
+// What is none of them becomes the first.
 func buildEnum(m *maker) (*Masker, error) {
-	labels := m.rule.Values
-	if len(labels) == 0 {
-		labels = m.col.Labels
+	all := m.col.Labels
+	if len(all) == 0 {
+		all = m.col.Allowed
 	}
-	if len(labels) < 2 {
+	list := m.rule.Values
+	if len(list) == 0 {
+		list = all
+	}
+	if len(list) < 2 {
 		return nil, errors.New("there are fewer than two labels to permute")
 	}
+	labels, err := m.values(list)
+	if err != nil {
+		return nil, err
+	}
 	order := m.key.shuffle(len(labels))
-	longest := 0
-	to := make(map[string]string, len(labels))
+	shortest, longest := lengths(labels)
+	to := make(map[string][]byte, len(labels))
 	for i, label := range labels {
-		to[label] = labels[order[i]]
-		longest = max(longest, utf8.RuneCountInString(label))
+		to[string(label)] = labels[order[i]]
 	}
 	if len(to) != len(labels) {
 		return nil, errors.New("a label is listed twice")
 	}
+	unique := Preserved
+	if len(all) == 0 || slices.ContainsFunc(all, func(label string) bool { return !slices.Contains(list, label) }) {
+		unique = Lossy
+	}
 	return &Masker{
-		traits: Traits{Unique: Preserved, MaxLen: longest, Charset: "the labels", Same: true, Chance: 1 / float64(len(labels))},
+		ways:   uint64(len(labels)),
+		traits: Traits{Unique: unique, MaxLen: longest, MinLen: shortest, Charset: "the labels", Same: true, Chance: 1 / float64(len(labels))},
 		mask: func(dst, v, _ []byte) []byte {
 			if label, ok := to[string(v)]; ok {
 				return append(dst, label...)
@@ -159,18 +172,24 @@ func buildEnum(m *maker) (*Masker, error) {
 	}, nil
 }
 
+func lengths(values [][]byte) (shortest, longest int) {
+	shortest = unbounded
+	for _, v := range values {
+		n := utf8.RuneCount(v)
+		shortest, longest = min(shortest, n), max(longest, n)
+	}
+	return shortest, longest
+}
+
 func buildChoice(m *maker) (*Masker, error) {
 	values, err := m.values(m.rule.Values)
 	if err != nil {
 		return nil, err
 	}
-	longest := 0
-	for _, v := range values {
-		longest = max(longest, utf8.RuneCount(v))
-	}
+	shortest, longest := lengths(values)
 	key, n := m.key, uint64(len(values))
 	return &Masker{
-		traits: Traits{MaxLen: longest, Charset: "the rule's values", Same: true, Chance: 1 / float64(n)},
+		traits: Traits{MaxLen: longest, MinLen: shortest, Charset: "the rule's values", Same: true, Chance: 1 / float64(n)},
 		mask: func(dst, v, _ []byte) []byte {
 			return append(dst, values[below(key.sum64(v), n)]...)
 		},

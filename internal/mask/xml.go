@@ -14,6 +14,9 @@ func buildXML(m *maker) (*Masker, error) {
 	if len(m.rule.Paths) > 0 {
 		return nil, errPaths
 	}
+	if m.col.Kind == Text && (m.col.MaxLen > 0 || m.col.MinLen > 1) {
+		return nil, errDocumentLength
+	}
 	d, err := m.document()
 	if err != nil {
 		return nil, err
