@@ -21,7 +21,7 @@ import (
 //	suspended    reports wait, schedules rest; runs that were accepted go on
 //	archived     the same: nothing can be reported
 //	removed      (deleted, taken from the installation, passed to another
-//	             owner) runs are cancelled, targets let go; should it come
+//	             owner; GitHub must say so several times) runs are cancelled, targets let go; should it come
 //	             back, what was cancelled is decided about anew
 //	uninstalled  runs are cancelled, then everything that is kept is deleted
 //
@@ -86,8 +86,8 @@ func (q *Queue) installationChanged(ctx context.Context, c twin.Changed) error {
 	return errors.Join(err, s.ChoreSoon(ctx, choreNames))
 }
 
-// goneOften is how often GitHub must say that an installation is gone before its
-// data is deleted.
+// goneOften is how often GitHub must say that an installation or a repository is
+// gone before its data is deleted, or its runs are cancelled.
 const goneOften = 5
 
 // installation looks at an installation. That it is gone is believed once GitHub
@@ -102,13 +102,16 @@ func (q *Queue) installation(ctx context.Context, id int64) (in twin.Installatio
 	case !errors.Is(err, twin.ErrUnreachable):
 		return in, false, err
 	}
-	wait := max(endingPause, q.cfg.CatchUp.every()/5)
+	wait := q.goneWait()
 	sure, failed := s.Gone(ctx, id, wait, goneOften)
 	if failed != nil || sure {
 		return in, sure, failed
 	}
 	return in, false, &twin.LaterError{At: time.Now().Add(wait), Err: err}
 }
+
+// goneWait is how long after GitHub said that something is gone it is asked again.
+func (q *Queue) goneWait() time.Duration { return max(endingPause, q.cfg.CatchUp.every()/5) }
 
 // outOfReach finds out why a repository can't be seen: the App was uninstalled
 // or suspended, or only the repository is not ours to see any more.
@@ -133,6 +136,16 @@ func (q *Queue) outOfReach(ctx context.Context, w store.Watched, cause error) er
 	case in.Suspended:
 		w.State = store.Lost
 		return q.seen(ctx, w, true)
+	}
+	if w.State != store.Removed {
+		wait := q.goneWait()
+		sure, err := s.Unseen(ctx, w.Repo.ID, wait, goneOften)
+		if err != nil {
+			return err
+		}
+		if !sure {
+			return &twin.LaterError{At: time.Now().Add(wait), Err: cause}
+		}
 	}
 	q.log.InfoContext(ctx, "repository is not ours to see any more", "repo", w.Repo.FullName(), "installation", w.Repo.InstallationID, "err", cause)
 	if err := q.release(ctx, w.Repo, "because the repository is not the App's to see any more"); err != nil {

@@ -199,7 +199,7 @@ func TestWhatHappensToARepository(t *testing.T) {
 			check(t, q.looks(t.Context()))
 			g.set(func() { c.happens(g) })
 			for range 2 { // events come twice
-				check(t, q.changed(t.Context(), &c.told))
+				q.lookUntilSure(t, c.told)
 			}
 			if got := one[string](t, pool, "SELECT state FROM repository"); got != c.state {
 				t.Errorf("the repository is %s, want %s", got, c.state)
@@ -217,6 +217,70 @@ func TestWhatHappensToARepository(t *testing.T) {
 			}
 		})
 	}
+}
+
+// lookUntilSure looks until GitHub has said often enough what it says. Until
+// then nothing changes.
+func (q *Queue) lookUntilSure(t *testing.T, c twin.Changed) {
+	t.Helper()
+	const standing = `SELECT concat((SELECT string_agg(concat_ws(' ', id, state), ',' ORDER BY id) FROM repository), ' ',
+		(SELECT string_agg(concat_ws(' ', id, state), ',' ORDER BY id) FROM sync_run), ' ', (SELECT string_agg(target, ',') FROM twin))`
+	was := one[string](t, q.pool, standing)
+	for n := 1; ; n++ {
+		err := q.changed(t.Context(), &c)
+		if !errors.As(err, new(*twin.LaterError)) {
+			check(t, err)
+			return
+		}
+		if is := one[string](t, q.pool, standing); is != was || n == goneOften+1 {
+			t.Fatalf("after %d looks %s, was %s", n, is, was)
+		}
+		execute(t, q.pool, "UPDATE repository SET unseen_since = unseen_since - interval '5 min'")
+	}
+}
+
+// TestOneWrongAnswerCancelsNothing: what GitHub shows again was there all along.
+func TestOneWrongAnswerCancelsNothing(t *testing.T) {
+	t.Parallel()
+	_, pool := database(t)
+	g := newGitHub()
+	q := watcher(t, pool, g)
+	run := enqueue(t, q.Inserter, request(1))
+	check(t, q.looks(t.Context()))
+	changed := twin.Changed{InstallationID: 11, Repo: request(0).Repo}
+	shop := g.repos[22]
+	wrong := func() {
+		t.Helper()
+		g.set(func() { delete(g.repos, 22) })
+		if err := q.changed(t.Context(), &changed); !errors.As(err, new(*twin.LaterError)) {
+			t.Errorf("it seems to be gone: %v", err)
+		}
+	}
+	for range 2 * goneOften { // now and then
+		wrong()
+		execute(t, pool, "UPDATE repository SET unseen_since = unseen_since - interval '1 h'")
+		g.set(func() { g.repos[22] = shop })
+		check(t, q.changed(t.Context(), &changed))
+	}
+	for range 2 * goneOften { // often, but not for long
+		wrong()
+	}
+	for range goneOften { // for long, but seldom
+		execute(t, pool, "UPDATE repository SET unseen_since = unseen_since - interval '1 day', unseen_at = unseen_at - interval '1 day'")
+		wrong()
+	}
+	if r := getRun(t, pool, run); r.State != twin.Queued || one[bool](t, pool, "SELECT target IS NULL FROM twin") {
+		t.Errorf("the run is %s", r.State)
+	}
+	g.set(func() { g.repos[22] = shop })
+	check(t, q.changed(t.Context(), &changed))
+	g.set(func() { delete(g.repos, 22) })
+	q.lookUntilSure(t, changed)
+	if r := getRun(t, pool, run); r.State != twin.Cancelled {
+		t.Errorf("the run is %s", r.State)
+	}
+	// Known to be gone, it is not asked about again and again.
+	check(t, q.changed(t.Context(), &changed))
 }
 
 // TestWhatWasReleasedIsDecidedAboutAnew, if the repository comes back; what a
@@ -239,7 +303,7 @@ func TestWhatWasReleasedIsDecidedAboutAnew(t *testing.T) {
 	check(t, q.looks(t.Context()))
 	shop := g.repos[22]
 	g.set(func() { delete(g.repos, 22) })
-	check(t, q.changed(t.Context(), &twin.Changed{InstallationID: 11, Repo: shop.Repository}))
+	q.lookUntilSure(t, twin.Changed{InstallationID: 11, Repo: shop.Repository})
 	var pushed string
 	g.set(func() {
 		g.repos[22] = shop

@@ -78,8 +78,13 @@ func TestOneOrderOfLocks(t *testing.T) {
 		"purge":   func(ctx context.Context, q *Queue) error { return q.purge(ctx, repo.InstallationID) },
 	}
 	for _, pair := range [][2]string{
-		{"declare", "take over"}, {"take over", "declare"}, {"declare", "schedule"}, {"take over", "rename"},
-		{"schedule", "rename"}, {"take over", "release"}, {"purge", "declare"},
+		{"declare", "take over"},
+		{"take over", "declare"},
+		{"declare", "schedule"},
+		{"take over", "rename"},
+		{"schedule", "rename"},
+		{"take over", "release"},
+		{"purge", "declare"},
 	} {
 		t.Run(pair[0]+", "+pair[1], func(t *testing.T) {
 			t.Parallel()

@@ -119,7 +119,8 @@ func (s Store) LockWatched(ctx context.Context, repo twin.Repository) (Watched, 
 func (s Store) SaveWatched(ctx context.Context, w Watched) error {
 	r := w.Repo
 	_, err := s.exec(ctx, "store repository", `
-		UPDATE repository SET installation_id = $2, owner = $3, name = $4, default_branch = $5, state = $6, looked_at = now() WHERE id = $1`,
+		UPDATE repository SET installation_id = $2, owner = $3, name = $4, default_branch = $5, state = $6, looked_at = now(), unseen_often = 0
+		WHERE id = $1`,
 		r.ID, r.InstallationID, r.Owner, r.Name, r.DefaultBranch, w.State)
 	if err != nil {
 		return err
@@ -271,4 +272,17 @@ func (s Store) Gone(ctx context.Context, installation int64, wait time.Duration,
 func (s Store) NotGone(ctx context.Context, installation int64) error {
 	_, err := s.exec(ctx, "note that an installation is there", `DELETE FROM installation_gone WHERE installation_id = $1`, installation)
 	return err
+}
+
+// Unseen notes that GitHub does not show a repository, though its installation
+// is there, and says whether it has not for as long as wait and so often, as Gone
+// does. SaveWatched forgets it. Of one that is not watched nothing can be lost.
+func (s Store) Unseen(ctx context.Context, repository int64, wait time.Duration, often int) (sure bool, err error) {
+	found, err := s.maybe(ctx, "note that a repository is not shown", `
+		UPDATE repository SET unseen_at = now(),
+			unseen_since = CASE WHEN unseen_often = 0 OR unseen_at < now() - 3 * $2::interval - interval '10 min' THEN now() ELSE unseen_since END,
+			unseen_often = CASE WHEN unseen_often = 0 OR unseen_at < now() - 3 * $2::interval - interval '10 min' THEN 1 ELSE unseen_often + 1 END
+		WHERE id = $1
+		RETURNING unseen_since <= now() - $2::interval AND unseen_often >= $3`, []any{repository, wait, often}, &sure)
+	return sure || err == nil && !found, err
 }
