@@ -42,6 +42,16 @@ func wordsOf(locale string) (*words, error) {
 // Locales are the languages that there are words of.
 func Locales() []string { return []string{"de", "en", "es", "fr", "it", "nl", "pt"} }
 
+// Names lists the first and the last names of all languages, for telling that
+// a value may be somebody's.
+func Names() (first, last []string) {
+	for _, locale := range Locales() {
+		w := languages()[locale]
+		first, last = append(first, w.first...), append(last, w.last...)
+	}
+	return first, last
+}
+
 // readWords reads lines such as "de.first Anna Ben", with _ for a space.
 func readWords() map[string]*words {
 	lists := map[string][]string{}
