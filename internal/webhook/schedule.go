@@ -33,13 +33,13 @@ func (p *Processor) declaration(ctx context.Context, ch Change, twins []twin.Spe
 
 // Scheduled says what the schedule of a Twin asks for now: a sync of the head
 // of the default branch, as the file there says. Where the file no longer has
-// such a schedule there is a reason, and the decision declares what it has.
+// such a schedule there is a reason, and the decision declares what it has. A
+// repository that is out of reach is an error like any other: one wrong answer
+// must not cost a night, and schedules rest once it is known to be so.
 func (p *Processor) Scheduled(ctx context.Context, repo twin.Repository, name string) (twin.Decision, error) {
 	d, err := p.scheduled(ctx, repo, name)
 	switch {
-	case errors.Is(err, twin.ErrUnreachable):
-		return twin.Decision{Reason: "the App can't reach the repository any more"}, nil
-	case errors.Is(err, github.ErrNoCommit) || errors.Is(err, github.ErrNoBranch):
+	case errors.Is(err, github.ErrNoBranch):
 		return twin.Decision{Reason: "GitHub does not show the default branch"}, nil
 	case err != nil:
 		return twin.Decision{}, fmt.Errorf("look at the default branch for a schedule: %w", err)

@@ -1,6 +1,7 @@
 package webhook_test
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -102,5 +103,17 @@ func TestScheduled(t *testing.T) {
 				t.Errorf("got %q, %q, declared %+v; want %q, %q", got, why, d.Declared, c.want, c.why)
 			}
 		})
+	}
+}
+
+// TestScheduledOutOfReach: one wrong answer of GitHub's costs no night.
+func TestScheduledOutOfReach(t *testing.T) {
+	t.Parallel()
+	h := newHub(t)
+	h.fail = unreachable
+	repo := twin.Repository{InstallationID: 7, ID: 9, Owner: "acme", Name: "shop", DefaultBranch: "main"}
+	d, err := newProcessor(t, h, openPolicy(), &fakeBinder{bound: map[string]int64{}}).Scheduled(t.Context(), repo, "staging")
+	if !errors.Is(err, twin.ErrUnreachable) {
+		t.Errorf("got %+v, %v", d, err)
 	}
 }
