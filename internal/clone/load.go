@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/neontwin/neontwin/internal/catalog"
 	"github.com/neontwin/neontwin/internal/pgcopy"
 	"github.com/neontwin/neontwin/internal/twin"
 )
@@ -55,8 +56,21 @@ func (r *run) group() {
 	most := min(maxTogether, many/max(1, r.env.Jobs)+1)
 	var bytes int64
 	open := false
+	through := map[catalog.Name]int{} // units by the table that rows go through
 	for i := range r.Steps {
 		step := &r.Steps[i]
+		if step.Root != (catalog.Name{}) {
+			// A row may land in any of them: none is complete before all are.
+			at, ok := through[step.Root]
+			if !ok {
+				at = len(r.units)
+				through[step.Root] = at
+				r.units = append(r.units, unit{})
+				open = false
+			}
+			r.units[at].steps = append(r.units[at].steps, i)
+			continue
+		}
 		if i > 0 && step.Keep {
 			r.units[0].steps = append(r.units[0].steps, i)
 			continue
@@ -161,7 +175,7 @@ const nameRows = "SET enable_seqscan = off"
 func (r *run) copyOne(ctx context.Context, source, target *session, at int, part Part, key string) error {
 	step := &r.Steps[at]
 	began := time.Now()
-	stream := r.stream(ctx, step, part)
+	stream, masked := r.stream(ctx, step, part)
 	stream.To = r.note(key) + stream.To
 	var moved pgcopy.Moved
 	err := r.transfer(ctx, step.Table.String(), source, target, func(from, to *pgx.Conn, n int) (int64, error) {
@@ -178,16 +192,16 @@ func (r *run) copyOne(ctx context.Context, source, target *session, at int, part
 	}
 	r.notes.Add(1)
 	r.count(at, part, moved, time.Since(began))
-	return nil
+	return r.proven(step, masked)
 }
 
 // copyMany copies small tables in one message. Should it fail, they are copied
 // one by one, so that the error names the table.
 func (r *run) copyMany(ctx context.Context, source, target *session, l load) error {
 	began := time.Now()
-	streams := make([]pgcopy.Stream, len(l.unit.steps))
+	streams, masked := make([]pgcopy.Stream, len(l.unit.steps)), make([]*masking, len(l.unit.steps))
 	for i, at := range l.unit.steps {
-		streams[i] = r.stream(ctx, &r.Steps[at], Part{})
+		streams[i], masked[i] = r.stream(ctx, &r.Steps[at], Part{})
 	}
 	var moved []pgcopy.Moved
 	what := fmt.Sprintf("%s and %d other tables", r.Steps[l.unit.steps[0]].Table, len(streams)-1)
@@ -219,6 +233,9 @@ func (r *run) copyMany(ctx context.Context, source, target *session, l load) err
 	r.notes.Add(1)
 	for i, at := range l.unit.steps {
 		r.count(at, Part{}, moved[i], time.Since(began)/time.Duration(len(streams)))
+		if err := r.proven(&r.Steps[at], masked[i]); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -265,7 +282,9 @@ func both(ctx context.Context, source, target *session) (from, to *pgx.Conn, err
 	return from, to, err
 }
 
-func (r *run) stream(ctx context.Context, step *Step, part Part) pgcopy.Stream {
+// stream is what copies a part, and follows what is masked on the way, nil if
+// nothing is.
+func (r *run) stream(ctx context.Context, step *Step, part Part) (pgcopy.Stream, *masking) {
 	name := step.Table.String()
 	stream := pgcopy.Stream{From: step.out(part), To: step.in(), Moved: func(n int) {
 		r.env.Tracker.update(false, func(now *twin.Progress) { now.BytesDone += int64(n); now.Table = name })
@@ -274,7 +293,26 @@ func (r *run) stream(ctx context.Context, step *Step, part Part) pgcopy.Stream {
 	if r.env.Between != nil {
 		stream.Between = func(w io.Writer) io.WriteCloser { return r.env.Between(step.Table, w) }
 	}
-	return stream
+	if step.Mask == nil {
+		return stream, nil
+	}
+	m := &masking{step: step}
+	after := stream.Between
+	stream.Between = func(w io.Writer) io.WriteCloser {
+		if after != nil {
+			w = after(w)
+		}
+		return m.between(w)
+	}
+	return stream, m
+}
+
+// proven notes what was masked of a part that has landed.
+func (r *run) proven(step *Step, m *masking) error {
+	if err := r.env.Proof.add(m); err != nil {
+		return &Error{Object: step.Table.String(), Err: err}
+	}
+	return nil
 }
 
 // count notes what a part of a table has brought.

@@ -71,14 +71,21 @@ func (s *Step) pickedSums() []string {
 
 // total adds up the answers about a step's parts.
 func total(answers []*pgconn.Result) sum {
-	count, hash := new(big.Int), new(big.Int)
+	out := sum{count: "0", hash: "0"}
 	for _, a := range answers {
-		for i, to := range []*big.Int{count, hash} {
-			n, _ := new(big.Int).SetString(string(a.Rows[0][i]), 10) // the server's own count or sum
-			to.Add(to, n)
-		}
+		out = plus(out, sum{count: string(a.Rows[0][0]), hash: string(a.Rows[0][1])})
 	}
-	return sum{count.String(), hash.String()}
+	return out
+}
+
+// plus adds two sums, which are the servers' own.
+func plus(a, b sum) sum {
+	add := func(a, b string) string {
+		x, _ := new(big.Int).SetString(a, 10)
+		y, _ := new(big.Int).SetString(b, 10)
+		return x.Add(x, y).String()
+	}
+	return sum{count: add(a.count, b.count), hash: add(a.hash, b.hash)}
 }
 
 // restrict makes a plan that keeps some rows out of one that keeps all.

@@ -10,7 +10,9 @@ import (
 	"strings"
 
 	"github.com/neontwin/neontwin/internal/catalog"
+	"github.com/neontwin/neontwin/internal/mask"
 	"github.com/neontwin/neontwin/internal/pgtools"
+	"github.com/neontwin/neontwin/internal/privacy"
 	"github.com/neontwin/neontwin/internal/subset"
 	"github.com/neontwin/neontwin/internal/twin"
 )
@@ -75,6 +77,13 @@ type Step struct {
 	Where string
 	// Pick are the rows that a partial Twin keeps; nil means all.
 	Pick *subset.Pick
+	// Mask says of each of the columns how it is masked, and Labels under which
+	// name; nil where none is.
+	Mask   []mask.Field
+	Labels []string
+	// Root, if set, is the partitioned table that rows are written through: masked,
+	// they may belong to another partition.
+	Root catalog.Name
 	// Keep is set where rows may be there already: an extension's own.
 	Keep bool
 	// Parts are copied side by side. There is at least one.
@@ -113,6 +122,8 @@ type Options struct {
 	Standby bool
 	// Rows are those that a partial Twin keeps; nil keeps all.
 	Rows *subset.Result
+	// Privacy says which columns are masked; nil masks none.
+	Privacy *privacy.Plan
 }
 
 const (
@@ -151,6 +162,9 @@ func New(s *catalog.Schema, a *pgtools.Archive, target Target, o Options) (*Plan
 	}
 	if o.Rows != nil {
 		p.restrict(s, steps, o.Rows)
+	}
+	if err := p.mask(s, steps, o.Privacy); err != nil {
+		return nil, err
 	}
 	tables := make(map[int]uint32) // dump id -> OID
 	for _, e := range a.Entries {
@@ -345,11 +359,14 @@ func (s *Step) out(part Part) string {
 // second write later. A small one is not: to empty it costs more than to fill it.
 func (s *Step) in() string {
 	table := s.Table.SQL()
+	if s.Root != (catalog.Name{}) {
+		table = s.Root.SQL()
+	}
 	columns := ""
 	if len(s.Columns) > 0 {
 		columns = " (" + s.list() + ")"
 	}
-	if s.Keep || s.small() || len(s.Parts) > 1 {
+	if s.Keep || s.small() || len(s.Parts) > 1 || s.Root != (catalog.Name{}) {
 		return "COPY " + table + columns + " FROM STDIN (FORMAT " + string(s.Format) + ")"
 	}
 	return "TRUNCATE ONLY " + table + "; COPY " + table + columns + " FROM STDIN (FORMAT " + string(s.Format) + ", FREEZE)"

@@ -36,6 +36,8 @@ type Env struct {
 	Tracker *Tracker
 	// Logger, if set, is told of what had to be tried again.
 	Logger *slog.Logger
+	// Proof takes what becomes of masked columns; a plan that masks needs one.
+	Proof *Proof
 	// Between, if set, is put into each table's stream. For tests that damage it.
 	Between func(table catalog.Name, w io.Writer) io.WriteCloser
 }

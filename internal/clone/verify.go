@@ -217,6 +217,7 @@ func comparePositions(ctx context.Context, env Env, source, target *catalog.Sche
 // pages had been left out.
 func (p *Plan) verifyRows(ctx context.Context, env Env, deep bool) (rows int64, diffs []string, err error) {
 	results := make([][2]sum, len(p.Steps))
+	masked := make([][]int64, len(p.Steps))
 	batches := p.batches()
 	todo := make(chan []int, len(batches))
 	for _, b := range batches {
@@ -235,6 +236,9 @@ func (p *Plan) verifyRows(ctx context.Context, env Env, deep bool) (rows int64, 
 						sums, err := p.sums(bctx, env, server, side == 0, batch, deep)
 						for k, one := range sums {
 							results[batch[k]][side] = one
+							if side == 1 {
+								masked[batch[k]] = one.masked
+							}
 						}
 						return err
 					})
@@ -249,6 +253,7 @@ func (p *Plan) verifyRows(ctx context.Context, env Env, deep bool) (rows int64, 
 	if err := g.Wait(); err != nil {
 		return 0, nil, err
 	}
+	p.gather(results)
 	for i, r := range results {
 		n, err := strconv.ParseInt(r[0].count, 10, 64)
 		if err != nil {
@@ -262,11 +267,39 @@ func (p *Plan) verifyRows(ctx context.Context, env Env, deep bool) (rows int64, 
 			diffs = append(diffs, fmt.Sprintf("table %s has other contents in the copy", p.Steps[i].Table))
 		}
 	}
+	if env.Proof != nil {
+		diffs = append(diffs, p.nullDiffs(env.Proof, masked)...)
+	}
 	return rows, diffs, nil
 }
 
-// sum is how many rows a table has, and if asked for the sum of their hashes.
-type sum struct{ count, hash string }
+// gather compares partitions that rows went to anew as one table: the first of
+// them has the sums of all, the others none.
+func (p *Plan) gather(results [][2]sum) {
+	first := map[catalog.Name]int{}
+	for i := range p.Steps {
+		root := p.Steps[i].Root
+		if root == (catalog.Name{}) {
+			continue
+		}
+		at, seen := first[root]
+		if !seen {
+			first[root] = i
+			continue
+		}
+		for side := range results[i] {
+			results[at][side] = plus(results[at][side], results[i][side])
+			results[i][side] = sum{count: "0"}
+		}
+	}
+}
+
+// sum is how many rows a table has, if asked for the sum of their hashes, and of
+// a copy how many values stand in its masked columns.
+type sum struct {
+	count, hash string
+	masked      []int64
+}
 
 // batches are the steps that are asked for in one message each: over a slow
 // link small tables would cost a round trip each otherwise.
@@ -290,7 +323,7 @@ func (p *Plan) sums(ctx context.Context, env Env, s *session, source bool, batch
 		step := &p.Steps[i]
 		switch {
 		case !source || step.Pick == nil:
-			questions[k] = []string{step.sum(deep)}
+			questions[k] = []string{step.sum(deep, source)}
 		case deep:
 			questions[k] = step.pickedSums()
 		}
@@ -318,17 +351,26 @@ func (p *Plan) sums(ctx context.Context, env Env, s *session, source bool, batch
 		if out[k] = total(answers[:n]); n == 0 {
 			out[k].count = strconv.FormatInt(step.Pick.Rows.Len(), 10)
 		}
+		if n > 0 && !source {
+			if out[k].masked, err = numbers(answers[0].Rows[0]); err != nil {
+				return nil, &Error{Object: step.Table.String(), Err: err}
+			}
+		}
 		answers = answers[n:]
 	}
 	return out, err
 }
 
 // sum counts what the step copied, and if deep hashes it. Of a partial table
-// that is all that the target has.
-func (s *Step) sum(deep bool) string {
+// that is all that the target has. Of the target it counts what stands in the
+// masked columns, too.
+func (s *Step) sum(deep, source bool) string {
 	hash := "0"
 	if deep {
 		hash = "coalesce(sum(" + s.Digest + "), 0)::text"
+	}
+	if !source {
+		hash += s.counts()
 	}
 	sql := "SELECT count(*), " + hash + " FROM ONLY " + s.Table.SQL()
 	if s.Where != "" {

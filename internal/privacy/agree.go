@@ -1,0 +1,165 @@
+package privacy
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/neontwin/neontwin/internal/detect"
+	"github.com/neontwin/neontwin/internal/mask"
+)
+
+// agree gives columns that hold the same values the same rule. One that names
+// a column counts before one with a pattern; of two of a kind the first in the
+// file does, unless both name a column: then nobody knows what was meant.
+func (p *planner) agree() {
+	members := map[*column][]*column{}
+	for _, c := range p.columns {
+		members[c.speaker()] = append(members[c.speaker()], c)
+	}
+	for _, c := range p.columns {
+		if c.speaker() == c && len(members[c]) > 1 {
+			p.agreeAmong(members[c])
+		}
+	}
+}
+
+func (p *planner) agreeAmong(members []*column) {
+	var chosen *column
+	for _, c := range members {
+		switch {
+		case c.rule == nil || chosen != nil && c.rule == chosen.rule:
+		case chosen == nil, p.before(c.rule, chosen.rule):
+			chosen = c
+		}
+	}
+	if chosen == nil {
+		return
+	}
+	for _, c := range members {
+		if c.rule != nil && c.rule != chosen.rule && c.rule.pattern.Exact() && !reflect.DeepEqual(c.rule.Mask, chosen.rule.Mask) {
+			p.hazard(true, HazardImpossible, c.label, "it holds the same values as %s, which has another rule: write one rule for both", chosen.label)
+		}
+		if c.rule == chosen.rule {
+			continue
+		}
+		c.rule, c.from = chosen.rule, "tied to "+chosen.label
+	}
+}
+
+// before reports whether rule a counts before b.
+func (p *planner) before(a, b *rule) bool {
+	if a.pattern.Exact() != b.pattern.Exact() {
+		return a.pattern.Exact()
+	}
+	return slices.Index(p.rules, a) < slices.Index(p.rules, b)
+}
+
+// classify says of each column that is not masked why it may pass, or refuses.
+func (p *planner) classify() {
+	refused := map[*column]bool{}
+	for _, c := range p.columns {
+		if c.rule != nil || p.parents[c.table.OID] || c.Generated != "" || p.Empty != nil && p.Empty(c.table.OID) {
+			continue
+		}
+		kind, _ := p.kind(c)
+		pass := Passed{Label: c.root().label, Table: c.table.Name, Name: c.Name, Kind: kind}
+		if why, ok := p.stated(c, 0); ok {
+			pass.Why, pass.Trusted = "stated safe by the operator, "+why, true
+			p.plan.Passed = append(p.plan.Passed, pass)
+			continue
+		}
+		finding := p.Find(c.table.OID, c.Name)
+		if why, ok := p.stated(c, 1); ok {
+			if finding.Personal && !refused[c.root()] {
+				refused[c.root()] = p.statedSafe(c, finding)
+			}
+			pass.Why = "stated safe, " + why
+			p.plan.Passed = append(p.plan.Passed, pass)
+			continue
+		}
+		if finding.Harmless != "" && slices.Contains(p.Policy.Harmless, finding.Harmless) {
+			pass.Why = fmt.Sprintf("harmless, %s: %s", finding.Harmless, finding.Reason)
+			p.plan.Passed = append(p.plan.Passed, pass)
+			continue
+		}
+		if !refused[c.root()] {
+			refused[c.root()] = true
+			p.unclassified(c, finding)
+		}
+	}
+}
+
+// stated finds where a column is stated safe: by the operator (0) or in the
+// Twin's file (1).
+func (p *planner) stated(c *column, by int) (why string, ok bool) {
+	types := [][]string{p.Policy.SafeTypes, p.Masking.SafeTypes}[by]
+	for i, pattern := range p.safe[by] {
+		if c.names(func(s, t, n string) bool { return pattern.Match(s, t, n) }) {
+			return "by " + [][]string{p.Policy.Safe, p.Masking.Safe}[by][i], true
+		}
+	}
+	bare, _, _ := strings.Cut(c.Type, "(")
+	for _, t := range types {
+		if strings.EqualFold(t, c.Type) || strings.EqualFold(t, bare) || strings.EqualFold(t, aliases[strings.ToLower(c.Type)]) {
+			return "by its type " + t, true
+		}
+	}
+	return "", false
+}
+
+// aliases are other names by which people know types.
+var aliases = map[string]string{
+	"integer": "int", "bigint": "int8", "smallint": "int2", "boolean": "bool", "double precision": "float8", "real": "float4",
+	"timestamp with time zone": "timestamptz", "timestamp without time zone": "timestamp", "character varying": "varchar",
+}
+
+// statedSafe notes a column that was stated safe in the file and looks
+// personal, and reports whether it is settled.
+func (p *planner) statedSafe(c *column, f detect.Finding) bool {
+	label := c.root().label
+	if p.Policy.Must {
+		p.hazard(true, HazardStatedSafe, label, "it was stated safe, but %s, and only the operator can call that safe: mask it with %s, or the operator adds it to safe of the source", f.Reason, line(label, f))
+	} else {
+		p.hazard(false, HazardStatedSafe, label, "it was stated safe, but %s: if that is so, mask it with %s", f.Reason, line(label, f))
+	}
+	return true
+}
+
+func (p *planner) unclassified(c *column, f detect.Finding) {
+	label := c.root().label
+	switch {
+	case f.Personal:
+		p.hazard(true, HazardUnclassified, label, "%s, and nothing is said of it; add under mask: %s", f.Reason, line(label, f))
+	case f.Harmless != "":
+		p.hazard(true, HazardUnclassified, label, "it looks harmless (%s), which the policy does not take for granted; add under safe, columns: - %s", f.Reason, quoteYAML(label))
+	default:
+		p.hazard(true, HazardUnclassified, label, "nothing tells what it holds; add under mask: %s or, if it is nobody's, under safe, columns: - %s", line(label, f), quoteYAML(label))
+	}
+}
+
+// line is the line of YAML that masks a column.
+func line(label string, f detect.Finding) string {
+	class := f.Class
+	if class == "" {
+		class = mask.Null
+	}
+	if f.Locale != "" && f.Locale != "en" && slices.Contains(mask.Locales(), f.Locale) && spoken[class] {
+		return fmt.Sprintf("%s: {class: %s, locale: %s}", quoteYAML(label), class, f.Locale)
+	}
+	return fmt.Sprintf("%s: %s", quoteYAML(label), class)
+}
+
+// spoken are the classes whose stand-ins have a language.
+var spoken = map[mask.Class]bool{
+	mask.FirstName: true, mask.LastName: true, mask.FullName: true, mask.Street: true, mask.City: true, mask.Company: true, mask.FreeText: true,
+}
+
+// quoteYAML writes a column's name so that YAML reads it as text.
+func quoteYAML(name string) string {
+	if strings.HasPrefix(name, `"`) || strings.Contains(name, ": ") || strings.Contains(name, " #") || strings.HasSuffix(name, ":") {
+		return "'" + strings.ReplaceAll(name, "'", "''") + "'"
+	}
+	return name
+}
