@@ -166,21 +166,7 @@ func ParseEvent(guid, name string, body []byte) (Event, error) {
 	if !bytes.HasPrefix(bytes.TrimLeft(body, " \t\r\n"), []byte("{")) {
 		return Event{}, fmt.Errorf("%w: no JSON object", ErrMalformed)
 	}
-	var v struct {
-		Action       string `json:"action"`
-		Installation struct {
-			ID int64 `json:"id"`
-		} `json:"installation"`
-		Repository struct {
-			ID    int64  `json:"id"`
-			Name  string `json:"name"`
-			Owner struct {
-				Login string `json:"login"`
-				Name  string `json:"name"` // in some pushes in the place of login
-			} `json:"owner"`
-			DefaultBranch string `json:"default_branch"`
-		} `json:"repository"`
-	}
+	var v envelope
 	if err := json.Unmarshal(body, &v); err != nil {
 		// The error's own text may quote the body, which holds names and mail.
 		return Event{}, fmt.Errorf("%w: no JSON that fits", ErrMalformed)

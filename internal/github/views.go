@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -52,24 +51,7 @@ func zeroSHA(sha string) bool { return strings.Trim(sha, "0") == "" }
 // PullRequest reads a pull_request event. An error is ErrMalformed: the body
 // is not of the kind that its name says.
 func (e Event) PullRequest() (PullRequest, error) {
-	var v struct {
-		Number      int `json:"number"`
-		PullRequest *struct {
-			Number         int       `json:"number"`
-			Merged         bool      `json:"merged"`
-			MergedAt       timestamp `json:"merged_at"`
-			MergeCommitSHA string    `json:"merge_commit_sha"`
-			Head           struct {
-				SHA string `json:"sha"`
-			} `json:"head"`
-			Base struct {
-				Ref  string `json:"ref"`
-				Repo struct {
-					ID int64 `json:"id"`
-				} `json:"repo"`
-			} `json:"base"`
-		} `json:"pull_request"`
-	}
+	var v pullRequestBody
 	if err := json.Unmarshal(e.Body, &v); err != nil {
 		return PullRequest{}, fmt.Errorf("%w: no pull request that fits", ErrMalformed)
 	}
@@ -91,22 +73,7 @@ func (e Event) PullRequest() (PullRequest, error) {
 // Push reads a push event. An error is ErrMalformed: the body is not of the
 // kind that its name says.
 func (e Event) Push() (Push, error) {
-	var v struct {
-		Ref     string `json:"ref"`
-		Before  string `json:"before"`
-		After   string `json:"after"`
-		Created bool   `json:"created"`
-		Deleted bool   `json:"deleted"`
-		Forced  bool   `json:"forced"`
-		Commits []struct {
-			Added    []string `json:"added"`
-			Removed  []string `json:"removed"`
-			Modified []string `json:"modified"`
-		} `json:"commits"`
-		Repository struct {
-			PushedAt timestamp `json:"pushed_at"`
-		} `json:"repository"`
-	}
+	var v pushBody
 	if err := json.Unmarshal(e.Body, &v); err != nil {
 		return Push{}, fmt.Errorf("%w: no push that fits", ErrMalformed)
 	}
@@ -133,25 +100,4 @@ func (e Event) Push() (Push, error) {
 	slices.Sort(p.Paths)
 	p.Paths = slices.Compact(p.Paths)
 	return p, nil
-}
-
-// timestamp reads the forms in which GitHub writes a time. One that it can't
-// read is the zero time: no event is lost for a field that only orders.
-type timestamp struct{ time.Time }
-
-// UnmarshalJSON reads seconds since 1970, RFC 3339, or a date and a time with
-// a space between.
-func (t *timestamp) UnmarshalJSON(b []byte) error {
-	text := strings.Trim(string(b), `"`)
-	if n, err := strconv.ParseInt(text, 10, 64); err == nil && n > 0 {
-		t.Time = time.Unix(n, 0).UTC()
-		return nil
-	}
-	for _, layout := range []string{time.RFC3339, time.DateTime, "2006-01-02 15:04:05 MST"} {
-		if at, err := time.Parse(layout, text); err == nil {
-			t.Time = at.UTC()
-			return nil
-		}
-	}
-	return nil
 }

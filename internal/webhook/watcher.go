@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -108,104 +107,33 @@ func (w *Watcher) Missing(ctx context.Context, repo twin.Repository, branch stri
 // push makes the delivery of a push. Where GitHub does not say all that lies
 // between, no paths are named: then every filter on paths matches.
 func (w *Watcher) push(ctx context.Context, head, pushed twin.Fact) (twin.Delivery, error) {
-	body := pushBody{
-		Ref: head.Ref, Before: pushed.SHA, After: head.SHA, Forced: true, Commits: []commitBody{},
-		envelope: newEnvelope(head.Repo),
-	}
-	body.Repository.PushedAt = head.At.Unix()
+	p := github.Push{Ref: head.Ref, Before: pushed.SHA, After: head.SHA, Forced: true, PushedAt: head.At}
 	// Another branch's commit, where the branch that is followed has changed.
 	if pushed.Ref == head.Ref {
 		c, err := w.github.Compare(ctx, head.Repo, pushed.SHA, head.SHA)
 		if err != nil {
 			return twin.Delivery{}, err
 		}
-		body.Forced = !c.Ahead
-		if c.Ahead && c.Complete {
-			body.Commits = append(body.Commits, commitBody{Modified: c.Paths})
-		}
+		p.Forced, p.Paths, p.Complete = !c.Ahead, c.Paths, c.Ahead && c.Complete
 	}
-	return own(head, "push", "", body), nil
+	return own(head, "push", "", p.Body(head.Repo)), nil
 }
 
 // merge makes the delivery of a merged pull request.
 func merge(repo twin.Repository, p github.PullRequest) twin.Delivery {
-	body := pullRequestBody{Action: "closed", Number: p.Number, envelope: newEnvelope(repo)}
-	pr := &body.PullRequest
-	pr.Number, pr.Merged, pr.MergedAt, pr.MergeCommitSHA = p.Number, true, p.MergedAt, p.MergeCommitSHA
-	pr.Head.SHA, pr.Base.Ref, pr.Base.Repo.ID = p.HeadSHA, p.BaseRef, repo.ID
+	p.Merged, p.BaseRepository = true, repo.ID
 	f := twin.Fact{Repo: repo, Ref: heads + p.BaseRef, SHA: p.MergeCommitSHA, PR: p.Number, At: p.MergedAt}
-	return own(f, "pull_request", "closed", body)
+	return own(f, "pull_request", "closed", p.Body(repo))
 }
 
 // own makes a delivery of ours.
-func own(f twin.Fact, event, action string, body any) twin.Delivery {
+func own(f twin.Fact, event, action string, body []byte) twin.Delivery {
 	sum := sha256.Sum256(fmt.Appendf(nil, "%d\n%s\n%s\n%d", f.Repo.ID, f.Ref, f.SHA, f.PR))
-	text, err := json.Marshal(body)
-	if err != nil {
-		panic(fmt.Sprintf("webhook: body of %s: %v", event, err)) // plain values always marshal
-	}
 	return twin.Delivery{
 		GUID: ownGUID + hex.EncodeToString(sum[:16]), Event: event, Action: action,
-		InstallationID: f.Repo.InstallationID, RepositoryID: f.Repo.ID, Body: text,
+		InstallationID: f.Repo.InstallationID, RepositoryID: f.Repo.ID, Body: body,
 	}
 }
 
 // ours reports whether a delivery is one that we made.
 func ours(d twin.Delivery) bool { return strings.HasPrefix(d.GUID, ownGUID) }
-
-// The bodies hold of GitHub's what we read.
-type (
-	envelope struct {
-		Installation struct {
-			ID int64 `json:"id"`
-		} `json:"installation"`
-		Repository struct {
-			ID    int64  `json:"id"`
-			Name  string `json:"name"`
-			Owner struct {
-				Login string `json:"login"`
-			} `json:"owner"`
-			DefaultBranch string `json:"default_branch"`
-			PushedAt      int64  `json:"pushed_at,omitempty"`
-		} `json:"repository"`
-	}
-	commitBody struct {
-		Modified []string `json:"modified"`
-	}
-	pushBody struct {
-		Ref     string       `json:"ref"`
-		Before  string       `json:"before"`
-		After   string       `json:"after"`
-		Forced  bool         `json:"forced"`
-		Commits []commitBody `json:"commits"`
-		envelope
-	}
-	pullRequestBody struct {
-		Action      string `json:"action"`
-		Number      int    `json:"number"`
-		PullRequest struct {
-			Number         int       `json:"number"`
-			Merged         bool      `json:"merged"`
-			MergedAt       time.Time `json:"merged_at"`
-			MergeCommitSHA string    `json:"merge_commit_sha"`
-			Head           struct {
-				SHA string `json:"sha"`
-			} `json:"head"`
-			Base struct {
-				Ref  string `json:"ref"`
-				Repo struct {
-					ID int64 `json:"id"`
-				} `json:"repo"`
-			} `json:"base"`
-		} `json:"pull_request"`
-		envelope
-	}
-)
-
-func newEnvelope(repo twin.Repository) envelope {
-	var e envelope
-	e.Installation.ID = repo.InstallationID
-	r := &e.Repository
-	r.ID, r.Name, r.Owner.Login, r.DefaultBranch = repo.ID, repo.Name, repo.Owner, repo.DefaultBranch
-	return e
-}
