@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"net/url"
 	"os/exec"
 	"path/filepath"
@@ -16,6 +17,10 @@ type contender struct {
 	keeps map[string]int64
 	// pipelines are its commands for one copy.
 	pipelines func(from, to endpoint, staging string) []pipeline
+	// before and inside are of what is measured in this process instead: what
+	// comes before the time runs, and the copy itself.
+	before func(from, to endpoint, staging string) []pipeline
+	inside func(ctx context.Context, from, to string) error
 }
 
 // The contenders' names, where the report asks for one.

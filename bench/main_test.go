@@ -39,7 +39,7 @@ func TestMeasurement(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, c := range append(b.contenders(), parts...) {
+	for _, c := range append(append(b.contenders(), b.floor()), parts...) {
 		if c.missing != "" {
 			continue
 		}
@@ -53,6 +53,10 @@ func TestMeasurement(t *testing.T) {
 		if (s.Report != nil) != (c.name == oursName || c.name == partialName) {
 			t.Errorf("%s: report %v", c.name, s.Report)
 		}
+	}
+	w, err := b.watch(t.Context(), database, b.ours())
+	if err != nil || len(w.Phases) == 0 || w.Kinds[1][kindRest] < 0 {
+		t.Errorf("watched %+v, %v", w, err)
 	}
 	b.runs, b.far = 0, 1
 	var out strings.Builder

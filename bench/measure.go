@@ -22,6 +22,13 @@ type results struct {
 	Small   []series `json:"small,omitempty"`
 	// Partial are copies of a part of the database, on loopback.
 	Partial []series `json:"partial,omitempty"`
+	// Floor is the database on loopback without what a tool does beside copying,
+	// and ObjectsNear our runs of Objects without the relay.
+	Floor       series `json:"floor"`
+	ObjectsNear series `json:"objects_near"`
+	// Watched are single runs on loopback that were watched and count for
+	// nothing else: ours first.
+	Watched []watched `json:"watched,omitempty"`
 }
 
 // series are one contender's runs.
@@ -55,7 +62,7 @@ func (b *bench) everything(ctx context.Context) (*results, error) {
 		return nil, err
 	}
 	list := b.contenders()
-	if r.Near, err = b.rounds(ctx, shop, list, b.runs, false); err != nil {
+	if err := b.near(ctx, r, shop, list); err != nil {
 		return nil, err
 	}
 	parts, err := b.partials(ctx, shop)
@@ -71,8 +78,63 @@ func (b *bench) everything(ctx context.Context) (*results, error) {
 	if r.Objects, err = b.small(ctx, "objects", schemaSQL, list); err != nil {
 		return nil, err
 	}
+	if r.ObjectsNear, err = b.objectsNear(ctx); err != nil {
+		return nil, err
+	}
 	r.Small, err = b.small(ctx, "small", smallSQL, list)
 	return r, err
+}
+
+// near measures on loopback. Whoever is first there takes a quarter more of the
+// processor than later: the servers' memory and files are new. So the first run
+// is one that counts for nothing.
+func (b *bench) near(ctx context.Context, r *results, shop string, list []contender) error {
+	if b.runs == 0 {
+		return nil
+	}
+	fmt.Fprintln(b.log, "bench: a first run, which does not count")
+	if _, err := b.measure(ctx, shop, list[0], false); err != nil {
+		return err
+	}
+	all, err := b.rounds(ctx, shop, append(slices.Clone(list), b.floor()), b.runs, false)
+	if err != nil {
+		return err
+	}
+	r.Near, r.Floor = all[:len(list)], all[len(list)]
+	fmt.Fprintln(b.log, "bench: runs that are watched and count for nothing else")
+	for _, c := range b.worthWatching(r, list) {
+		w, err := b.watch(ctx, shop, c)
+		if err != nil {
+			return err
+		}
+		r.Watched = append(r.Watched, w)
+	}
+	return nil
+}
+
+// worthWatching are ours, the pgcopydb that was faster, and the floor.
+func (b *bench) worthWatching(r *results, list []contender) []contender {
+	out := []contender{list[0]}
+	best := fastest(r.Near, pgcopydbName, pgcopydb4Name)
+	for _, c := range list[1:] {
+		if c.name == best.Name && best.wall() > 0 {
+			out = append(out, c)
+		}
+	}
+	return append(out, b.floor())
+}
+
+// objectsNear is what the many objects take where a round trip is nothing.
+func (b *bench) objectsNear(ctx context.Context) (series, error) {
+	database, err := b.database(ctx, "objects", schemaSQL)
+	if err != nil {
+		return series{}, err
+	}
+	out, err := b.rounds(ctx, database, []contender{b.ours()}, b.runs, false)
+	if err != nil {
+		return series{}, err
+	}
+	return out[0], nil
 }
 
 // small measures a database whose copy is all round trips: ours as often as
@@ -138,11 +200,23 @@ func (b *bench) measure(ctx context.Context, database string, c contender, far b
 			return sample{}, err
 		}
 	}
+	if c.before != nil {
+		if _, _, err := execAll(ctx, c.before(endpoint{b.source.URL(database)}, endpoint{to}, b.staging), b.staging); err != nil {
+			return sample{}, err
+		}
+	}
 	s := sample{Load: load()}
+	end := func() error { return nil }
+	if b.observe != nil {
+		end = b.observe(ctx)
+	}
 	source, target := postmaster(b.source.DataDir()), postmaster(b.target.DataDir())
 	fromCPU, toCPU := serverCPU(source), serverCPU(target)
-	used, stdout, err := execAll(ctx, c.pipelines(endpoint{b.source.URL(database)}, endpoint{to}, b.staging), b.staging)
+	used, stdout, err := b.copy(ctx, c, endpoint{b.source.URL(database)}, endpoint{to})
 	s.usage, s.Source, s.Target = used, serverCPU(source)-fromCPU, serverCPU(target)-toCPU
+	if err := end(); err != nil {
+		return s, err
+	}
 	if ctx.Err() != nil {
 		return s, ctx.Err()
 	}
@@ -168,6 +242,18 @@ func (b *bench) measure(ctx context.Context, database string, c contender, far b
 		fmt.Fprintf(b.log, "bench: %s failed: %s\n", c.name, s.Failed)
 	}
 	return s, nil
+}
+
+// copy lets the contender do its work.
+func (b *bench) copy(ctx context.Context, c contender, from, to endpoint) (usage, []byte, error) {
+	if c.inside == nil {
+		return execAll(ctx, c.pipelines(from, to, b.staging), b.staging)
+	}
+	// Nothing else goes on in this process meanwhile, and its memory is not the
+	// contender's.
+	began, before := time.Now(), ownCPU()
+	err := c.inside(ctx, from.address, to.address)
+	return usage{Wall: time.Since(began), CPU: ownCPU() - before}, nil, err
 }
 
 // save keeps the figures for whoever wants to look deeper.
@@ -227,6 +313,17 @@ func (s series) phase(which twin.Phase) float64 {
 		}
 		return sum
 	})
+}
+
+// fastest gives the series with the least time of those names, an empty one
+// where none has any.
+func fastest(all []series, names ...string) (best series) {
+	for _, n := range names {
+		if s := find(all, n); s.wall() > 0 && (best.wall() == 0 || s.wall() < best.wall()) {
+			best = s
+		}
+	}
+	return best
 }
 
 // find gives the series of that name, an empty one where there is none.

@@ -30,6 +30,7 @@ twins:
     mode: partial
     subset:
       roots: [{table: public.orders, where: "` + recent + `"}]
+      empty: [public.events, public.documents, public.measurements]
       max_rows: 5000000
 `
 

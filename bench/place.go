@@ -49,6 +49,8 @@ type bench struct {
 	relay          *pgtest.Relay
 	staging, twin  string
 	counted        map[string]contents // of source databases, by name
+	// observe, if set, is begun with a contender's run, and its end with it.
+	observe func(context.Context) (end func() error)
 }
 
 // open starts the servers and builds what is measured.

@@ -258,6 +258,15 @@ func stat(pid int, children bool) int64 {
 	return sum
 }
 
+// ownCPU is the processor time of this process.
+func ownCPU() time.Duration {
+	var u syscall.Rusage
+	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
 // postmaster is the process id of the server on a data directory.
 func postmaster(dataDir string) int {
 	text, _ := os.ReadFile(filepath.Join(dataDir, "postmaster.pid"))

@@ -9,12 +9,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
-	"sync"
 	"time"
-
-	"github.com/jackc/pgx/v5"
-
-	"github.com/neontwin/neontwin/internal/pglocal"
 )
 
 // profile runs ours alone and tells where its time goes: by phase and table as
@@ -38,33 +33,19 @@ func (b *bench) profile(ctx context.Context, w io.Writer) error {
 }
 
 func (b *bench) profileOnce(ctx context.Context, w io.Writer, database string, far bool) error {
-	watching, stop := context.WithCancel(ctx)
-	defer stop()
-	var seen [2]*activity
-	var errs [2]error
-	var g sync.WaitGroup
-	for i, c := range []*pglocal.Cluster{b.source, b.target} {
-		seen[i] = &activity{began: time.Now(), statements: map[string]*statement{}, ticks: map[int]int64{}}
-		g.Go(func() { errs[i] = seen[i].watch(watching, c.URL("postgres")) })
-	}
-	s, err := b.measure(ctx, database, b.ours(), far)
-	stop()
-	g.Wait()
-	if err := cmp.Or(err, errs[0], errs[1]); err != nil {
+	s, seen, err := b.watched(ctx, database, b.ours(), far)
+	if err != nil {
 		return err
-	}
-	if s.Failed != "" {
-		return fmt.Errorf("the sync failed: %s", s.Failed)
 	}
 	fmt.Fprintf(w, "\n%.2f s, far %t, load before %.2f; CPU: client %.2f s, source %.2f s, target %.2f s: %.0f %% of the cores\n",
 		s.Wall.Seconds(), far, s.Load, s.CPU.Seconds(), s.Source.Seconds(), s.Target.Seconds(), 100*s.busy())
-	for _, p := range s.Report.Phases {
-		fmt.Fprintf(w, "  phase %-10s %7.2f s\n", p.Phase, p.Seconds)
+	for _, p := range phaseUses(s, seen) {
+		fmt.Fprintf(w, "  phase %-10s %7.2f s, the servers' CPU %6.2f s\n", p.Phase, p.Seconds, p.CPU)
 	}
 	for _, t := range s.Report.LargestTables() {
 		fmt.Fprintf(w, "  table %-24s %7.2f s %9d rows %6d MB\n", t.Table, t.Seconds, t.Rows, t.Bytes>>20)
 	}
-	for i, side := range []string{"source", "target"} {
+	for i, side := range sides {
 		fmt.Fprintf(w, "  on the %s, seconds of sessions, and of the processor (from - to; what the sessions waited for):\n", side)
 		seen[i].tell(w)
 	}
@@ -73,101 +54,17 @@ func (b *bench) profileOnce(ctx context.Context, w io.Writer, database string, f
 
 // busy is how much of all cores the run used.
 func (s sample) busy() float64 {
-	return (s.CPU + s.Source + s.Target).Seconds() / s.Wall.Seconds() / float64(runtime.NumCPU())
+	return s.used().Seconds() / s.Wall.Seconds() / float64(runtime.NumCPU())
 }
 
-// activity is what a server's sessions were seen doing.
-type activity struct {
-	began      time.Time
-	statements map[string]*statement
-	ticks      map[int]int64 // processor time by process, as it was at the last look
-}
-
-// statement is the time that sessions spent on statements that begin alike.
-type statement struct {
-	spent, cpu  time.Duration
-	first, last time.Duration // since the beginning
-	waits       map[string]time.Duration
-}
-
-// lookEvery is how often the sessions are looked at.
-const lookEvery = 50 * time.Millisecond
-
-// watch looks at the server's sessions until the context ends. Each look
-// counts for the time since the one before it.
-func (a *activity) watch(ctx context.Context, url string) error {
-	conn, err := pgx.Connect(ctx, url)
-	if err != nil {
-		return err
-	}
-	defer conn.Close(context.WithoutCancel(ctx))
-	looks := time.NewTicker(lookEvery)
-	defer looks.Stop()
-	before := time.Now()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-looks.C:
-		}
-		rows, err := conn.Query(ctx, `SELECT pid, backend_type, left(query, 300), coalesce(wait_event_type || ':' || wait_event, 'CPU')
-			FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND state = 'active'
-				AND backend_type IN ('client backend', 'parallel worker', 'autovacuum worker')`)
-		if err != nil {
-			return ended(ctx, err)
-		}
-		now := time.Now()
-		var pid int
-		var kind, query, wait string
-		_, err = pgx.ForEachRow(rows, []any{&pid, &kind, &query, &wait}, func() error {
-			a.add(label(kind, query), wait, now.Sub(before), now.Sub(a.began)).cpu += a.used(pid)
-			return nil
-		})
-		if err != nil {
-			return ended(ctx, err)
-		}
-		before = now
-	}
-}
-
-// ended drops the error of a query that the end of watching cut off.
-func ended(ctx context.Context, err error) error {
-	if ctx.Err() == nil {
-		return err
-	}
-	return nil
-}
-
-// used is the processor time of a process since the last look at it. It tells
-// what a statement costs on a machine that has other things to do, too; what a
-// process used before it was first seen, or after it was last, is missing.
-func (a *activity) used(pid int) time.Duration {
-	now := stat(pid, false)
-	before, known := a.ticks[pid]
-	a.ticks[pid] = now
-	if !known {
-		before = now
-	}
-	return time.Duration(now-before) * tick
-}
-
-func (a *activity) add(label, wait string, d, at time.Duration) *statement {
-	s := a.statements[label]
-	if s == nil {
-		s = &statement{first: at - d, waits: map[string]time.Duration{}}
-		a.statements[label] = s
-	}
-	s.spent += d
-	s.waits[wait] += d
-	s.last = at
-	return s
-}
+// used is the processor time of all three.
+func (s sample) used() time.Duration { return s.CPU + s.Source + s.Target }
 
 // label is how a statement begins, without its line breaks.
 func label(kind, query string) string {
 	const most = 90
 	text := strings.Join(strings.Fields(query), " ")
-	if rest, ok := strings.CutPrefix(text, "INSERT INTO neontwin.ledger VALUES ("); ok {
+	if rest, ok := strings.CutPrefix(text, insideLedger); ok {
 		text = rest // what follows is the work
 	}
 	if kind != "client backend" {

@@ -15,6 +15,10 @@ type bar struct {
 	unit  string
 	limit float64
 	got   float64 // 0 where it could not be measured
+	// against is whose time the figure is a share of; near is the same figure
+	// without the relay. Either may be missing.
+	against series
+	near    float64
 }
 
 func (b bar) reached() bool { return b.got > 0 && b.got <= b.limit }
@@ -33,23 +37,20 @@ func (b bar) verdict() string {
 // settings of one tool the fastest of them counts.
 func (r *results) bars() []bar {
 	ours := find(r.Near, oursName).wall()
-	against := func(all []series, names ...string) float64 {
-		best := 0.0
-		for _, n := range names {
-			if w := find(all, n).wall(); w > 0 && (best == 0 || w < best) {
-				best = w
-			}
+	bars := []bar{
+		{what: "the documented way, `" + documentedName + "`", unit: "of its time", limit: 0.50, against: fastest(r.Near, documentedName)},
+		{what: "`pg_dump -Fd -j` with `pg_restore -j`, the faster of two", unit: "of its time", limit: 1.00, against: fastest(r.Near, parallelName, zippedName)},
+		{what: "pgcopydb, the faster of two", unit: "of its time", limit: 0.85, against: fastest(r.Near, pgcopydbName, pgcopydb4Name)},
+		{what: "our own time on loopback, with " + r.trip() + " to the target", unit: "of it", limit: 1.10, got: ratio(find(r.Far, oursName).wall(), ours)},
+		{what: "a schema of 1,000 objects at " + r.trip() + ", phase schema", unit: "s", limit: 1.0, got: find(r.Objects, oursName).phase(twin.Schema), near: r.ObjectsNear.phase(twin.Schema)},
+		{what: "100 small tables at " + r.trip() + ", phase load", unit: "s", limit: 0.5, got: find(r.Small, oursName).phase(twin.Load)},
+	}
+	for i, b := range bars {
+		if b.against.wall() > 0 {
+			bars[i].got = ratio(ours, b.against.wall())
 		}
-		return best
 	}
-	return []bar{
-		{"the documented way, `" + documentedName + "`", "of its time", 0.50, ratio(ours, against(r.Near, documentedName))},
-		{"`pg_dump -Fd -j` with `pg_restore -j`, the faster of two", "of its time", 1.00, ratio(ours, against(r.Near, parallelName, zippedName))},
-		{"pgcopydb, the faster of two", "of its time", 0.85, ratio(ours, against(r.Near, pgcopydbName, pgcopydb4Name))},
-		{"our own time on loopback, with " + r.trip() + " to the target", "of it", 1.10, ratio(find(r.Far, oursName).wall(), ours)},
-		{"a schema of 1,000 objects at " + r.trip() + ", phase schema", "s", 1.0, find(r.Objects, oursName).phase(twin.Schema)},
-		{"100 small tables at " + r.trip() + ", phase load", "s", 0.5, find(r.Small, oursName).phase(twin.Load)},
-	}
+	return bars
 }
 
 func ratio(a, b float64) float64 {
@@ -88,6 +89,7 @@ func (r *results) markdown() string {
 	fmt.Fprintf(&w, "\n## The database on loopback\n\nMedians of %s.\n\n", twin.HumanPlural(int64(m.Runs), "run"))
 	table(&w, comparison(r.Near))
 	r.ours(&w)
+	r.where(&w)
 	r.partial(&w)
 	fmt.Fprintf(&w, "\n## With %s to the target\n\nMedians of %s. The source stays near.\n\n", r.trip(), twin.HumanPlural(int64(m.FarRuns), "run"))
 	table(&w, comparison(r.Far))
@@ -229,7 +231,7 @@ func (r *results) conditions(w *strings.Builder) {
 	if m.Jobs > 0 {
 		jobs = twin.HumanPlural(int64(m.Jobs), "job")
 	}
-	fmt.Fprintf(w, "- `twin sync` ran with %s, published by swap and verified what it published. Each contender ran in turn, each round beginning with another one, on an empty target after a checkpoint. Rows of every table, indexes and foreign keys were counted afterwards; a copy that lacks some counts as failed.\n", jobs)
+	fmt.Fprintf(w, "- `twin sync` ran with %s, published by swap and verified what it published. One run came first that does not count. Each contender then ran in turn, each round beginning with another one, on an empty target after a checkpoint. Rows of every table, indexes and foreign keys were counted afterwards; a copy that lacks some counts as failed.\n", jobs)
 	fmt.Fprintf(w, "- Memory is the most that the client's processes held at once, shared pages counted once, looked at every %d ms. CPU is theirs, children included; the servers' is apart. On disk is what was staged beside the servers.\n", sampleEvery.Milliseconds())
 	w.WriteString("- The relay delays each chunk by half a round trip in either direction and limits no bandwidth, so it is kinder than a real link. A handshake costs a round trip.\n")
 }
@@ -243,7 +245,7 @@ func (r *results) remarks(w *strings.Builder) {
 	for _, part := range []struct {
 		where string
 		all   []series
-	}{{"on loopback", r.Near}, {"over the relay", r.Far}, {"with 1,000 objects", r.Objects}, {"with small tables", r.Small}, {"with a part", r.Partial}} {
+	}{{"on loopback", append(slices.Clone(r.Near), r.Floor)}, {"over the relay", r.Far}, {"with 1,000 objects", r.Objects}, {"with small tables", r.Small}, {"with a part", r.Partial}} {
 		for _, s := range part.all {
 			if s.Missing != "" {
 				fmt.Fprintf(w, "- %s was left out %s: %s.\n", s.Name, part.where, s.Missing)
@@ -260,7 +262,7 @@ func (r *results) remarks(w *strings.Builder) {
 // loads are the least and the most load before a run.
 func (r *results) loads() (low, high float64) {
 	var all []float64
-	for _, s := range slices.Concat(r.Near, r.Far, r.Objects, r.Small, r.Partial) {
+	for _, s := range slices.Concat(r.Near, r.Far, r.Objects, r.Small, r.Partial, []series{r.Floor, r.ObjectsNear}) {
 		for _, one := range s.Samples {
 			all = append(all, one.Load)
 		}

@@ -52,6 +52,15 @@ func TestMarkdown(t *testing.T) {
 			{Name: parallelName, Samples: []sample{took(16)}},
 			{Name: zippedName},
 			{Name: pgcopydbName, Missing: "pgcopydb is not installed"},
+			{Name: pgcopydb4Name, Samples: []sample{took(22)}},
+		},
+		Floor:       series{Name: floorName, Samples: []sample{took(15)}},
+		ObjectsNear: series{Name: oursName, Samples: []sample{synced(25)}},
+		Watched: []watched{
+			{Name: oursName, Sample: synced(21), Phases: []phaseUse{{twin.Load, 10, 18}, {twin.Publish, 1, 0.1}}, Kinds: [2]map[string]float64{
+				{kindCopy: 4, kindCount: 1, kindRest: 0.2}, {kindGIN: 6, kindIndex: 12, kindRest: 0.5},
+			}},
+			{Name: floorName, Sample: took(15), Kinds: [2]map[string]float64{{kindCopy: 3.5}, {kindGIN: 6.1, kindIndex: 11, kindAnalyze: 0}}},
 		},
 		Far:     []series{{Name: oursName, Samples: []sample{synced(21)}}},
 		Objects: []series{{Name: oursName, Samples: []sample{synced(30)}}, {Name: documentedName, Samples: []sample{took(100)}}},
