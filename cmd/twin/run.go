@@ -12,6 +12,9 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/neontwin/neontwin/internal/detect"
+	"github.com/neontwin/neontwin/internal/mask"
+	"github.com/neontwin/neontwin/internal/privacy"
 	"github.com/neontwin/neontwin/internal/refresh"
 	"github.com/neontwin/neontwin/internal/twin"
 )
@@ -38,9 +41,9 @@ type commandLine struct {
 type job struct {
 	Source  string         `help:"Address of the source, postgres://user:password@host:5432/database. Better given as NEONTWIN_SOURCE_URL: a command line can be read by everybody on the machine." placeholder:"URL"`
 	Target  string         `help:"Address of the Twin's database, which need not exist. Better given as NEONTWIN_TARGET_URL." placeholder:"URL"`
-	File    string         `help:"Take mode and subset from a Twin of a repository's file, such as .github/neon-twin.yml. Its source and target are only names here; addresses come from the flags or the environment." placeholder:"PATH"`
+	File    string         `help:"Take mode, subset, mask and safe from a Twin of a repository's file, such as .github/neon-twin.yml. Its source and target are only names here; addresses come from the flags or the environment." placeholder:"PATH"`
 	Twin    string         `help:"Which Twin of the file; may be left out if it has one." placeholder:"NAME"`
-	Mode    string         `help:"What the Twin holds (${modes}), full by default; partial needs --file, which excludes --mode." placeholder:"MODE"`
+	Mode    string         `help:"What the Twin holds (${modes}), full by default; partial needs --file, which excludes --mode; anonymized needs NEONTWIN_MASK_KEY." placeholder:"MODE"`
 	Publish string         `help:"How the new generation takes its place: swap loads beside the Twin and renames; in_place rebuilds the Twin where it stands and leaves it broken until the end." default:"swap" enum:"swap,in_place"`
 	Adopt   bool           `help:"Allow a target that holds tables but was not made by neontwin. It is replaced."`
 	Jobs    int            `help:"How many tables are copied at once; as many indexes are built beside that. 0 chooses by cores and by the connections that both servers have left." default:"0"`
@@ -50,6 +53,10 @@ type job struct {
 	Grants  string         `help:"Grants of the first generation: none, or source for those of the source's that are for roles of the target. Later ones keep the generation before's." default:"none" enum:"none,source"`
 	PgBin   string         `help:"Folder of pg_dump; empty looks for the newest one installed." placeholder:"DIR"`
 	JSON    bool           `name:"json" help:"Print one JSON document on standard output and nothing else there."`
+
+	// maskKey is only taken from the environment: a command line can be read.
+	maskKey    mask.Secret
+	maskKeyErr error
 }
 
 type syncCommand struct {
@@ -109,6 +116,9 @@ func (j job) resolve(getenv func(string) string) job {
 	if j.Target == "" {
 		j.Target = getenv("NEONTWIN_TARGET_URL")
 	}
+	if text := getenv("NEONTWIN_MASK_KEY"); text != "" {
+		j.maskKey, j.maskKeyErr = mask.ParseSecret(text)
+	}
 	return j
 }
 
@@ -131,6 +141,9 @@ func (j job) check() error {
 	case j.File == "" && twin.Mode(j.Mode) == twin.Partial:
 		missing = append(missing, errors.New("--mode partial does not say which rows: write a file with a subset, and give --file .github/neon-twin.yml --twin NAME instead"))
 	}
+	if j.maskKeyErr != nil {
+		missing = append(missing, fmt.Errorf("NEONTWIN_MASK_KEY: %w", j.maskKeyErr))
+	}
 	if j.Jobs < 0 || j.Jobs > 64 {
 		missing = append(missing, errors.New("--jobs must be 0 to 64"))
 	}
@@ -139,7 +152,8 @@ func (j job) check() error {
 
 func (j job) toRefresh(s twin.Spec, token string) refresh.Job {
 	return refresh.Job{
-		Source: j.Source, Target: j.Target, Mode: s.Mode, Subset: s.Subset, Publish: twin.Strategy(j.Publish),
+		Source: j.Source, Target: j.Target, Mode: s.Mode, Subset: s.Subset, Masking: s.Masking, MaskKey: j.maskKey,
+		Policy: privacy.Policy{Harmless: detect.DefaultRules()}, Publish: twin.Strategy(j.Publish),
 		Adopt: j.Adopt, Jobs: j.Jobs, MaxRate: int64(j.MaxRate), Run: token, Accept: j.Accept, Deep: j.Verify == verifyHash, Grants: grants(j.Grants),
 	}
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/neontwin/neontwin/internal/catalog"
 	"github.com/neontwin/neontwin/internal/pgtools"
+	"github.com/neontwin/neontwin/internal/privacy"
 	"github.com/neontwin/neontwin/internal/subset"
 	"github.com/neontwin/neontwin/internal/twin"
 )
@@ -47,12 +48,14 @@ func HazardIDs() []string {
 		HazardUnloggedStandby, HazardLargeObjects, HazardForeignTable, HazardSequence, HazardNotCopied, HazardUnlogged,
 		HazardColumnOrder, HazardTablespace, HazardRoom, HazardRoleMissing, HazardRoleMade, HazardNullable,
 		HazardLargeObjectsWhole,
-	}, subset.HazardIDs()...)
+	}, append(subset.HazardIDs(), privacy.HazardIDs()...)...)
 }
 
 // Acceptable reports whether an operator may acknowledge a hazard by its id.
 // What only informs can always be acknowledged.
-func Acceptable(id string) bool { return !slices.Contains(hard, id) }
+func Acceptable(id string) bool {
+	return !slices.Contains(hard, id) && !slices.Contains(privacy.Hard(), id)
+}
 
 // Accept marks the hazards that the operator has acknowledged: they no longer
 // refuse a run.
@@ -73,8 +76,8 @@ func Check(s *catalog.Schema, target Target, o Options) []twin.Hazard {
 	add := func(refuses bool, id, object, format string, args ...any) {
 		out = append(out, twin.Hazard{ID: id, Object: object, Message: fmt.Sprintf(format, args...), Refuses: refuses})
 	}
-	if !slices.Contains([]twin.Mode{twin.Full, twin.Partial, twin.SchemaOnly}, o.Mode) {
-		add(true, HazardMode, string(o.Mode), "this version of neontwin copies Twins of the modes full, partial and schema_only")
+	if !slices.Contains([]twin.Mode{twin.Full, twin.Partial, twin.Anonymized, twin.SchemaOnly}, o.Mode) {
+		add(true, HazardMode, string(o.Mode), "this version of neontwin copies Twins of the modes full, partial, anonymized and schema_only")
 	}
 	if target.ServerVersion/10000 < s.ServerVersion/10000 {
 		add(true, HazardOlderTarget, "", "the source is PostgreSQL %d and the target %d: use a target that is as new as the source",

@@ -183,7 +183,7 @@ func (m *objectMover) comment(ctx context.Context) error {
 // verifyLargeObjects counts them on both sides and, if deep, compares what is
 // in them.
 func (p *Plan) verifyLargeObjects(ctx context.Context, env Env, deep bool) (diffs []string, err error) {
-	if p.LargeObjects == 0 && !deep {
+	if p.bare || p.LargeObjects == 0 && !deep {
 		return nil, nil
 	}
 	content := "0"

@@ -34,7 +34,7 @@ func (p *Plan) mask(s *catalog.Schema, steps map[uint32]*Step, how *privacy.Plan
 		step.Digest = digest(t, s.Types, p.native)
 	}
 	if s.LargeObjects > 0 {
-		p.LargeObjects = 0
+		p.LargeObjects, p.bare = 0, true
 		p.Hazards = slices.DeleteFunc(p.Hazards, func(h twin.Hazard) bool { return h.ID == HazardLargeObjectsWhole })
 		p.Hazards = append(p.Hazards, twin.Hazard{ID: HazardLargeObjectsWhole, Message: fmt.Sprintf("none of the %d large objects is copied: nobody can say what is in them", s.LargeObjects)})
 	}

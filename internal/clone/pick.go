@@ -112,7 +112,7 @@ func (p *Plan) restrict(s *catalog.Schema, steps map[uint32]*Step, rows *subset.
 	h := twin.Hazard{ID: HazardLargeObjectsWhole, Message: fmt.Sprintf("all %d large objects are copied: which of them belong to the rows that are kept is not known", p.LargeObjects)}
 	if p.Mode == twin.SchemaOnly {
 		h.Message = fmt.Sprintf("none of the %d large objects is copied", s.LargeObjects)
-		p.LargeObjects = 0
+		p.LargeObjects, p.bare = 0, true
 	}
 	p.Hazards = append(p.Hazards, h)
 }

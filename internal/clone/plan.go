@@ -55,6 +55,8 @@ type Plan struct {
 	Selections []twin.Selection
 	Hazards    []twin.Hazard
 
+	// bare is set where large objects are left behind on purpose.
+	bare bool
 	// native is set where both servers hash a row alike.
 	native bool
 }

@@ -319,5 +319,5 @@ func (p *planner) unmatched() {
 }
 
 func (p *planner) hazard(refuses bool, id, object, format string, args ...any) {
-	p.plan.Hazards = append(p.plan.Hazards, twin.Hazard{ID: id, Object: object, Message: fmt.Sprintf(format, args...), Refuses: refuses})
+	p.plan.Hazards = append(p.plan.Hazards, twin.Hazard{ID: id, Object: object, Message: object + ": " + fmt.Sprintf(format, args...), Refuses: refuses})
 }

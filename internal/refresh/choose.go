@@ -16,8 +16,6 @@ import (
 // subset: it would copy more than somebody meant to, or less.
 func (j Job) checkSubset() error {
 	switch {
-	case j.Masking != nil:
-		return twin.Refuse("this version of neontwin can't mask columns yet", "take mask and safe out of the Twin's file, if its values may stand in the Twin as they are")
 	case j.Mode == twin.Partial && (j.Subset == nil || len(j.Subset.Roots) == 0):
 		return twin.Refuse("a partial Twin needs to be told which rows to keep", "name at least one root in the Twin's file: subset: {roots: [{table: public.customers, limit: 1000}]}")
 	case j.Mode == twin.SchemaOnly && j.Subset != nil && len(j.Subset.Roots) > 0:

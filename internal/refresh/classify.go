@@ -26,12 +26,15 @@ func (e *sourceError) Unwrap() error { return e.err }
 
 // refusal turns hazards that forbid a run into the failure that says so.
 func refusal(hazards []twin.Hazard) *twin.Failure {
-	shown := make([]string, 0, 5)
-	for _, h := range hazards[:min(len(hazards), 5)] {
-		shown = append(shown, h.Message)
+	const enough = 2000 // bytes
+	message, shown := "", 0
+	for ; shown < len(hazards) && (shown < 5 || len(message) < enough); shown++ {
+		if shown > 0 {
+			message += "; "
+		}
+		message += hazards[shown].Message
 	}
-	message := strings.Join(shown, "; ")
-	if n := len(hazards) - len(shown); n > 0 {
+	if n := len(hazards) - shown; n > 0 {
 		message += fmt.Sprintf("; and %d more", n)
 	}
 	return twin.Refuse(message, instead(hazards))
@@ -93,6 +96,9 @@ func (s *sync) classify(ctx context.Context, err error) error {
 		}
 	default:
 		f = describe(err)
+	}
+	if s.masked() {
+		err = hush{err}
 	}
 	f.Phase, f.Cause, f.Changed = phase, err, s.cleared
 	return f

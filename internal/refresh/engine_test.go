@@ -18,6 +18,7 @@ import (
 	"golang.org/x/tools/txtar"
 
 	"github.com/neontwin/neontwin/internal/catalog"
+	"github.com/neontwin/neontwin/internal/detect"
 	"github.com/neontwin/neontwin/internal/pgtest"
 	"github.com/neontwin/neontwin/internal/refresh"
 	"github.com/neontwin/neontwin/internal/twin"
@@ -46,6 +47,8 @@ type engineCase struct {
 	refused string
 	// after is SQL for the Twin once it has been judged; it must succeed.
 	after string
+	// masking is what the run has told of it; nil where nothing was masked.
+	masking *twin.MaskReport
 }
 
 // engineSpec is what is asked for.
@@ -123,6 +126,13 @@ func readEngineSpec(t *testing.T, text string) engineSpec {
 			if err := json.Unmarshal([]byte(value), s.job.Subset); err != nil {
 				t.Fatal(err)
 			}
+		case "masking":
+			s.job.Masking = &twin.Masking{}
+			if err := json.Unmarshal([]byte(value), s.job.Masking); err != nil {
+				t.Fatal(err)
+			}
+		case "must":
+			s.job.Policy.Must = true
 		case "deep":
 			s.job.Deep = true
 		case "jobs":
@@ -192,6 +202,9 @@ func runEngineCase(t *testing.T, c engineCase, source, target string) {
 	}
 	job := c.spec.job
 	job.Source, job.Target = source, target
+	if job.Mode == twin.Anonymized || job.Masking != nil {
+		job.MaskKey, job.Policy.Harmless = maskKey(t), detect.DefaultRules()
+	}
 	if c.spec.role != "" {
 		job.Source = withUser(t, source, c.spec.role, "pw")
 	}
@@ -221,6 +234,7 @@ func runEngineCase(t *testing.T, c engineCase, source, target string) {
 	if c.stripped != "" {
 		pgtest.Exec(t, source, c.stripped)
 	}
+	c.masking = report.Masking
 	judgeCase(t, c, source, target)
 	if c.spec.inPlace {
 		job.Publish = twin.InPlace
@@ -234,14 +248,17 @@ func runEngineCase(t *testing.T, c engineCase, source, target string) {
 
 func judgeCase(t *testing.T, c engineCase, source, target string) {
 	t.Helper()
-	if c.spec.reordered {
+	switch {
+	case c.masking != nil:
+		judgeMasked(t, c.masking, source, target)
+	case c.spec.reordered:
 		if diff := cmp.Diff(sortedLines(pgtest.Schema(t, source)), sortedLines(pgtest.Schema(t, target))); diff != "" {
 			t.Errorf("the schemas differ (-source +twin):\n%s", diff)
 		}
 		if diff := cmp.Diff(contentOf(t, source), contentOf(t, target)); diff != "" {
 			t.Errorf("the rows differ (-source +twin):\n%s", diff)
 		}
-	} else {
+	default:
 		judge(t, source, target)
 	}
 	want, got := answers(t, source, c.same), answers(t, target, c.same)

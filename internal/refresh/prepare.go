@@ -24,7 +24,9 @@ func (s *sync) prepare(ctx context.Context) (clone.Env, error) {
 	if err := s.makeRoles(ctx, s.missingRoles); err != nil {
 		return clone.Env{}, err
 	}
+	s.proof = &clone.Proof{} // of this load alone: what was loaded before is gone
 	env := clone.Env{
+		Proof:  s.proof,
 		Source: s.Source, App: s.app, Snapshot: s.holder.Snapshot.ID, Jobs: s.Jobs, MaxRate: s.MaxRate,
 		Tracker: s.track, Logger: s.log, Between: s.Between,
 	}

@@ -17,8 +17,10 @@ import (
 
 	"github.com/neontwin/neontwin/internal/catalog"
 	"github.com/neontwin/neontwin/internal/clone"
+	"github.com/neontwin/neontwin/internal/mask"
 	"github.com/neontwin/neontwin/internal/pgcopy"
 	"github.com/neontwin/neontwin/internal/pgtools"
+	"github.com/neontwin/neontwin/internal/privacy"
 	"github.com/neontwin/neontwin/internal/twin"
 )
 
@@ -31,6 +33,10 @@ type Job struct {
 	// Masking says what becomes of the columns, nil for a Twin that passes every
 	// value on.
 	Masking *twin.Masking
+	// Policy is what the source's operator says of its columns, MaskKey the
+	// secret that stand-ins depend on.
+	Policy  privacy.Policy
+	MaskKey mask.Secret
 	Publish twin.Strategy
 	// Adopt allows a target that holds tables but not our mark.
 	Adopt bool
@@ -101,8 +107,13 @@ type sync struct {
 	archive        *pgtools.Archive
 	tools          pgtools.Tools
 	plan           *clone.Plan
-	hazards        []twin.Hazard
-	heritage       heritage
+	// private says what becomes of the columns, nil where all values pass; proof
+	// and scanned are what became of them.
+	private  *privacy.Plan
+	proof    *clone.Proof
+	scanned  map[string]twin.PassedColumn
+	hazards  []twin.Hazard
+	heritage heritage
 	// missingRoles are those of policies that the target lacks; madeRoles were
 	// created for this run.
 	missingRoles, madeRoles []string
@@ -164,7 +175,7 @@ func (r *Refresher) begin(job Job, lease twin.Lease) (*sync, error) {
 	if job.Publish == "" {
 		job.Publish = twin.Swap
 	}
-	if err := errors.Join(checkAccept(job.Accept), job.checkSubset()); err != nil {
+	if err := errors.Join(checkAccept(job.Accept), job.checkSubset(), job.checkMasking()); err != nil {
 		return nil, err
 	}
 	if job.Publish != twin.Swap && job.Publish != twin.InPlace {
@@ -198,6 +209,10 @@ func (s *sync) run(ctx context.Context) (twin.Report, error) {
 	if err != nil {
 		return twin.Report{}, err
 	}
+	masking, err := s.prove(s.proof, s.scanned)
+	if err != nil {
+		return twin.Report{}, err
+	}
 	snapshot := s.holder.Snapshot
 	publishedAt, err := s.publish(ctx, snapshot)
 	if err != nil {
@@ -206,7 +221,7 @@ func (s *sync) run(ctx context.Context) (twin.Report, error) {
 	return twin.Report{
 		Run: s.lease.Token(), Mode: s.Mode, Publish: s.Publish, Database: s.target.name,
 		SnapshotAt: snapshot.At, SnapshotLSN: snapshot.LSN, PublishedAt: publishedAt,
-		Tables: tables, Selections: s.plan.Selections, Phases: s.track.Finish(), Hazards: s.allHazards(), Verified: verified,
+		Tables: tables, Selections: s.plan.Selections, Masking: masking, Phases: s.track.Finish(), Hazards: s.allHazards(), Verified: verified,
 	}, nil
 }
 
@@ -222,9 +237,12 @@ func (s *sync) load(reading context.Context, env clone.Env) ([]twin.TableReport,
 	g, both := errgroup.WithContext(held)
 	g.Go(func() (err error) { verified, err = s.plan.Verify(both, env, s.Deep); return err })
 	g.Go(func() error { return s.inheritBeside(both) })
+	var notes []twin.Hazard
+	g.Go(func() (err error) { s.scanned, notes, err = s.scan(both, env.Target); return err })
 	if err := g.Wait(); err != nil {
 		return nil, nil, s.whyEnded(held, err)
 	}
+	s.hazards = append(s.hazards, notes...)
 	return tables, verified, nil
 }
 
@@ -322,6 +340,10 @@ func (s *sync) makePlan(ctx context.Context, standby bool) error {
 	if err != nil {
 		return err
 	}
+	if s.private, err = s.decide(ctx, conn, rows); err != nil {
+		return err
+	}
+	options.Privacy = s.private
 	g, both := errgroup.WithContext(ctx)
 	g.Go(func() (err error) {
 		s.archive, err = s.tools.Dump(both, withApp(s.Source, s.app), pgtools.DumpOptions{Snapshot: s.holder.Snapshot.ID, ExcludeSchemas: []string{markSchema}, ACL: s.firstGrants(), Encoding: dumpEncoding(s.schema.Database)})
@@ -333,6 +355,9 @@ func (s *sync) makePlan(ctx context.Context, standby bool) error {
 	}
 	if s.plan, err = clone.New(s.schema, s.archive, on, options); err != nil {
 		return err
+	}
+	if s.private != nil {
+		s.plan.Hazards = append(s.plan.Hazards, s.literals()...)
 	}
 	if major := s.target.server / 10000; s.tools.Major < major {
 		s.plan.Hazards = append(s.plan.Hazards, twin.Hazard{

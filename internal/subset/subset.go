@@ -13,6 +13,7 @@ package subset
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/neontwin/neontwin/internal/catalog"
@@ -104,6 +105,11 @@ type Table struct {
 
 // whole reports whether nobody needs to know which rows are kept.
 func (t *Table) whole() bool { return t.Rule == twin.KeptWhole && !t.listed }
+
+// Empty reports whether no row of a table will be kept.
+func (p *Plan) Empty(table uint32) bool {
+	return slices.ContainsFunc(p.Tables, func(t Table) bool { return t.OID == table && t.Rule == twin.KeptNothing })
+}
 
 // Hazards lists what a person should know before the rows are looked for.
 func (p *Plan) Hazards() []twin.Hazard { return p.hazards }
