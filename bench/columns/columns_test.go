@@ -84,7 +84,6 @@ func TestNoTableIsInBothHalves(t *testing.T) {
 	}
 }
 
-// A class must exist, and one of those listed must take the column's type.
 func TestClassesAreOfTheVocabulary(t *testing.T) {
 	t.Parallel()
 	dev, held := halves(t)
