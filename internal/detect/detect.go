@@ -84,26 +84,4 @@ type Finding struct {
 	Paths []mask.PathRule
 }
 
-// Look judges one column by its name, its type and some of its values. NULLs
-// are left out of them, and long ones may be cut.
-func Look(c Column, values []string) Finding {
-	words := tokens(c.Name)
-	said := named(words, tableOf(c.Schema, c.Table))
-	if f, ok := byName(c, said); ok {
-		return f
-	}
-	return harmless(c, words, said)
-}
-
-func byName(c Column, s saying) (Finding, bool) {
-	if s.topic == "" || s.turned {
-		return Finding{}, false
-	}
-	class, ok := classFor(s.topic, c.Kind)
-	if !ok {
-		return Finding{}, false
-	}
-	return Finding{Personal: true, Class: class, Confidence: s.confidence, Reason: "its name says " + topics[s.topic].words, Locale: s.locale}, true
-}
-
 func has[T comparable](list []T, v T) bool { return slices.Contains(list, v) }

@@ -23,6 +23,8 @@ type subject struct {
 	fits []fit
 	// sure is how far a name alone is believed.
 	sure float64
+	// intimate is set where a kind or a code of it tells as much.
+	intimate bool
 }
 
 const (
@@ -40,36 +42,41 @@ func digits(class mask.Class) []fit {
 
 // topics are all that words.txt may name.
 var topics = map[topic]subject{
-	"secret":      {"a password, key or token", []fit{{mask.Text, mask.Hash}, {mask.UUID, mask.UUIDClass}, {mask.Bytes, mask.BytesClass}}, 0.9},
-	"email":       {"an e-mail address", []fit{{mask.Text, mask.Email}}, 0.95},
-	"phone":       {"a phone number", digits(mask.Phone), 0.9},
-	"birth":       {"a date of birth or death", []fit{{mask.Moment, mask.DateShift}, {mask.Text, mask.NationalID}, {mask.Int | number, mask.Noise}}, 0.95},
-	"age":         {"an age", []fit{{mask.Int | number, mask.Noise}, {mask.Text, mask.NationalID}}, 0.8},
-	"national_id": {"a number that a state or an insurer gave a person", digits(mask.NationalID), 0.9},
-	"iban":        {"a bank account", []fit{{mask.Text, mask.IBAN}}, 0.95},
-	"bank":        {"a bank account", digits(mask.NationalID), 0.9},
-	"card":        {"a payment card", []fit{{mask.Text, mask.Card}, {mask.Int, mask.Integer}, {number, mask.Noise}}, 0.9},
-	"card_part":   {"a part of a payment card", []fit{{mask.Text, mask.NationalID}, {mask.Int, mask.Integer}, {mask.Moment, mask.DateShift}}, 0.85},
-	"ip":          {"an IP address", []fit{{mask.IP | mask.Text, mask.IPClass}, {mask.Int, mask.Integer}}, 0.9},
-	"mac":         {"a hardware address", []fit{{mask.MAC | mask.Text, mask.MACClass}}, 0.9},
-	"device":      {"somebody's device", []fit{{mask.Text, mask.Hash}, {mask.UUID, mask.UUIDClass}, {mask.Bytes, mask.BytesClass}}, 0.8},
-	"first_name":  {"a first name", []fit{{mask.Text, mask.FirstName}}, 0.95},
-	"last_name":   {"a last name", []fit{{mask.Text, mask.LastName}}, 0.95},
-	"full_name":   {"somebody's name", []fit{{mask.Text, mask.FullName}}, 0.85},
-	"username":    {"a user name", []fit{{mask.Text, mask.Username}}, 0.85},
-	"street":      {"an address", append([]fit{{mask.Text, mask.Street}, {mask.Int, mask.Integer}}, documents...), 0.8},
-	"city":        {"somebody's town", []fit{{mask.Text, mask.City}}, 0.75},
-	"birth_place": {"a place of birth", []fit{{mask.Text, mask.City}}, 0.9},
-	"postal_code": {"a postal code", []fit{{mask.Text, mask.PostalCode}, {mask.Int, mask.Integer}}, 0.8},
-	"location":    {"a place on the map", append([]fit{{mask.Float | mask.Numeric, mask.Noise}, {mask.Text, mask.FreeText}, {mask.Other, mask.Null}}, documents...), 0.7},
-	"company":     {"an employer or firm", []fit{{mask.Text, mask.Company}}, 0.6},
-	"url":         {"a page or picture of somebody", []fit{{mask.Text, mask.URL}, {mask.Bytes, mask.BytesClass}}, 0.7},
-	"biometric":   {"a mark of somebody's body or hand", []fit{{mask.Bytes, mask.BytesClass}, {mask.Text, mask.FreeText}, {opaque, mask.JSONClass}}, 0.8},
-	"money":       {"what somebody earns or owns", []fit{{mask.Int | number, mask.Noise}, {mask.Text, mask.NationalID}, {mask.Other, mask.Null}}, 0.8},
-	"attribute":   {"something intimate about a person", []fit{{mask.Enum, mask.EnumClass}, {mask.Bool, mask.Boolean}, {mask.Text, mask.Redact}, {mask.Int | number, mask.Noise}}, 0.8},
-	"health":      {"somebody's health", append([]fit{{mask.Text, mask.FreeText}, {mask.Enum, mask.EnumClass}, {mask.Bool, mask.Boolean}, {mask.Int | number, mask.Noise}, {mask.Bytes, mask.BytesClass}}, documents...), 0.85},
-	"free_text":   {"text that people write", []fit{{mask.Text, mask.FreeText}, {mask.XML, mask.XMLClass}}, 0.7},
-	"document":    {"data about a person", documents, 0.8},
+	"secret":      {"a password, key or token", []fit{{mask.Text, mask.Hash}, {mask.UUID, mask.UUIDClass}, {mask.Bytes, mask.BytesClass}}, 0.9, false},
+	"email":       {"an e-mail address", []fit{{mask.Text, mask.Email}}, 0.95, false},
+	"phone":       {"a phone number", digits(mask.Phone), 0.9, false},
+	"birth":       {"a date of birth or death", []fit{{mask.Moment, mask.DateShift}, {mask.Text, mask.Redact}, {mask.Int | number, mask.Noise}}, 0.95, true},
+	"age":         {"an age", []fit{{mask.Int | number, mask.Noise}, {mask.Text, mask.NationalID}}, 0.8, true},
+	"national_id": {"a number that a state or an insurer gave a person", digits(mask.NationalID), 0.9, false},
+	"iban":        {"a bank account", []fit{{mask.Text, mask.IBAN}}, 0.95, false},
+	"bank":        {"a bank account", digits(mask.NationalID), 0.9, false},
+	"card":        {"a payment card", []fit{{mask.Text, mask.Card}, {mask.Int, mask.Integer}, {number, mask.Noise}}, 0.9, false},
+	"card_part":   {"a part of a payment card", []fit{{mask.Text, mask.NationalID}, {mask.Int, mask.Integer}, {mask.Moment, mask.DateShift}}, 0.85, false},
+	"ip":          {"an IP address", []fit{{mask.IP | mask.Text, mask.IPClass}, {mask.Int, mask.Integer}}, 0.9, false},
+	"mac":         {"a hardware address", []fit{{mask.MAC | mask.Text, mask.MACClass}}, 0.9, false},
+	"device":      {"somebody's device", []fit{{mask.Text, mask.Hash}, {mask.UUID, mask.UUIDClass}, {mask.Bytes, mask.BytesClass}}, 0.8, false},
+	"first_name":  {"a first name", []fit{{mask.Text, mask.FirstName}}, 0.95, false},
+	"last_name":   {"a last name", []fit{{mask.Text, mask.LastName}}, 0.95, false},
+	"full_name":   {"somebody's name", []fit{{mask.Text, mask.FullName}}, 0.85, false},
+	"username":    {"a user name", []fit{{mask.Text, mask.Username}}, 0.85, false},
+	"street":      {"an address", append([]fit{{mask.Text, mask.Street}, {mask.Int, mask.Integer}}, documents...), 0.8, false},
+	"city":        {"somebody's town", []fit{{mask.Text, mask.City}}, 0.75, false},
+	"birth_place": {"a place of birth", []fit{{mask.Text, mask.City}}, 0.9, true},
+	"postal_code": {"a postal code", []fit{{mask.Text, mask.PostalCode}, {mask.Int, mask.Integer}}, 0.8, false},
+	"location":    {"a place on the map", append([]fit{{mask.Float | mask.Numeric, mask.Noise}, {mask.Text, mask.FreeText}, {mask.Other, mask.Null}}, documents...), 0.7, false},
+	"company":     {"an employer or firm", []fit{{mask.Text, mask.Company}}, 0.6, false},
+	"url":         {"a page or picture of somebody", []fit{{mask.Text, mask.URL}, {mask.Bytes, mask.BytesClass}}, 0.7, false},
+	"biometric":   {"a mark of somebody's body or hand", []fit{{mask.Bytes, mask.BytesClass}, {mask.Text, mask.FreeText}, {opaque, mask.JSONClass}}, 0.8, false},
+	"money":       {"what somebody earns or owns", []fit{{mask.Int | number, mask.Noise}, {mask.Text, mask.NationalID}, {mask.Other, mask.Null}}, 0.8, true},
+	"attribute":   {"something intimate about a person", []fit{{mask.Enum, mask.EnumClass}, {mask.Bool, mask.Boolean}, {mask.Text, mask.Redact}, {mask.Int | number, mask.Noise}}, 0.8, true},
+	"health":      {"somebody's health", append([]fit{{mask.Text, mask.FreeText}, {mask.Enum, mask.EnumClass}, {mask.Bool, mask.Boolean}, {mask.Int | number, mask.Noise}, {mask.Bytes, mask.BytesClass}}, documents...), 0.85, true},
+	"free_text":   {"text that people write", []fit{{mask.Text, mask.FreeText}, {mask.XML, mask.XMLClass}}, 0.7, false},
+	"document":    {"data about a person", documents, 0.8, false},
+	"issued":      {"a number that was given to a person", append(digits(mask.NationalID), fit{mask.UUID, mask.UUIDClass}), 0.8, false},
+	"life":        {"a fact of somebody's life", []fit{{mask.Moment, mask.DateShift}, {mask.Text, mask.Redact}, {mask.Int | number, mask.Noise}, {mask.Enum, mask.EnumClass}, {mask.Bool, mask.Boolean}}, 0.75, true},
+	"file":        {"a file that somebody sent", append([]fit{{mask.Text, mask.FreeText}, {mask.Bytes, mask.BytesClass}}, documents...), 0.7, false},
+	"trace":       {"what somebody visited", append([]fit{{mask.Text, mask.URL}}, documents...), 0.65, false},
+	"consumption": {"what somebody uses, gives or owes", []fit{{mask.Int | number, mask.Noise}}, 0.7, true},
 }
 
 // classFor is the masker that a topic has for a kind.
@@ -96,6 +103,9 @@ const (
 type place struct {
 	sort    sort
 	written bool // people write in it
+	care    bool // somebody is treated in it
+	// first and last are set if it has such names in columns of their own.
+	first, last bool
 }
 
 // tableOf reads a table's name. In most languages the last word says what it
@@ -104,20 +114,25 @@ type place struct {
 func tableOf(schema, table string) place {
 	d := dictionary()
 	words := tokens(table)
+	schemaWords := tokens(schema)
 	var p place
 	var sorts []sort
 	for i := 0; i < len(words); {
 		s, n := d.sortOf(words[i:])
-		if d.in("written", words[i:]) > 0 {
-			p.written = true
-		}
+		p.written = p.written || d.in("written", words[i:]) > 0
+		p.care = p.care || d.in("care", words[i:]) > 0
 		if s != unclear {
 			sorts = append(sorts, s)
 		}
 		i += max(n, 1)
 	}
+	for i := range schemaWords {
+		if d.in("reference", schemaWords[i:]) > 0 {
+			return place{sort: things}
+		}
+	}
 	if len(sorts) == 0 {
-		for _, w := range tokens(schema) {
+		for _, w := range schemaWords {
 			if s, _ := d.sortOf([]string{w}); s == people {
 				p.sort = near
 			}
@@ -135,6 +150,7 @@ func tableOf(schema, table string) place {
 		}
 	}
 	p.written = p.written && p.sort != things
+	p.care = p.care && p.sort != things
 	return p
 }
 
@@ -174,8 +190,7 @@ func named(words []string, in place) saying {
 			if !starts(words[i:], p.words) {
 				continue
 			}
-			rest := beside(words, i, len(p.words))
-			if !d.holds(p.scope, in, rest) {
+			if !d.holds(p.scope, in, beside(words, i, len(p.words))) {
 				if weak == "" {
 					weak = p.topic
 				}
@@ -187,12 +202,40 @@ func named(words []string, in place) saying {
 		}
 	}
 	if at < 0 {
+		if t := d.someones(words); t != "" {
+			return saying{topic: t, confidence: 0.65}
+		}
 		return saying{weak: weak}
 	}
-	return saying{
-		topic: best.topic, confidence: topics[best.topic].sure, locale: d.localeOf(best, words),
-		turned: d.turns(beside(words, at, len(best.words))),
+	rest := beside(words, at, len(best.words))
+	return saying{topic: best.topic, confidence: topics[best.topic].sure, locale: d.localeOf(best), turned: d.turns(rest, best.topic)}
+}
+
+// someones is what a name says that is a word for a person: alone, among words
+// that say nothing, it is that person's name; with a word for a number, the
+// number that he was given.
+func (d *dict) someones(words []string) topic {
+	someone, numbered := false, false
+	for i := 0; i < len(words); {
+		w := words[i]
+		switch k, n := d.sortOf(words[i:]); {
+		case k == people:
+			someone, i = true, i+n
+			continue
+		case has([]string{"nr", "no", "num", "nro", "number", "nummer", "numero", "codigo", "codice", "kennung"}, w):
+			numbered = true
+		case d.in("filler", words[i:]) == 0 && len(w) > 2 && w != "by" && w != "por" && w != "par" && w != "von" && w != "door":
+			return ""
+		}
+		i++
 	}
+	switch {
+	case someone && numbered:
+		return "issued"
+	case someone:
+		return "full_name"
+	}
+	return ""
 }
 
 // beside are the words but for n of them.
@@ -219,18 +262,19 @@ func (d *dict) holds(s scope, in place, rest []string) bool {
 	case about:
 		return someone || in.sort != things && !thing
 	case person:
-		return someone || in.sort == people && !thing
+		return someone || (in.sort == people || in.care) && !thing
 	case written:
 		return in.written && !thing
 	}
 	return false
 }
 
-// turns reports whether one of the words makes a name say something else.
-func (d *dict) turns(rest []string) bool {
+// turns reports whether one of the words makes a name say something else. A
+// kind or code of something intimate is as intimate.
+func (d *dict) turns(rest []string, t topic) bool {
 	for i, w := range rest {
-		for _, t := range d.turning[w] {
-			if starts(rest[i:], t) {
+		for _, words := range d.turning[w] {
+			if starts(rest[i:], words) && !(topics[t].intimate && has(kinds, w)) {
 				return true
 			}
 		}
@@ -238,8 +282,11 @@ func (d *dict) turns(rest []string) bool {
 	return false
 }
 
+// kinds are words for a kind or code of something.
+var kinds = []string{"code", "type", "typ", "art", "tipo", "soort", "status", "statut", "estado", "stato", "kind", "category", "kategorie", "categorie", "categoria", "level", "score", "amount", "value", "date", "datum", "data", "fecha"}
+
 // localeOf is the language of a phrase, if it is of one alone.
-func (d *dict) localeOf(p phrase, _ []string) string {
+func (d *dict) localeOf(p phrase) string {
 	for _, other := range d.phrases[p.words[0]] {
 		if other.locale != p.locale && strings.Join(other.words, " ") == strings.Join(p.words, " ") {
 			return ""

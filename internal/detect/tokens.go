@@ -79,46 +79,92 @@ func known(word string) []string {
 	if parts := d.apart(word); parts != nil {
 		return parts
 	}
+	if w, ok := d.whole(word); ok {
+		return []string{w}
+	}
 	return []string{word}
 }
 
 // singular finds a word that may stand in the plural.
 func (d *dict) singular(word string) (string, bool) {
+	if w, ok := d.canonical[word]; ok {
+		return w, true
+	}
 	if d.vocabulary[word] {
 		return word, true
 	}
-	for _, ending := range []string{"s", "es", "n", "en", "e", "er", "x"} {
-		if stem, ok := strings.CutSuffix(word, ending); ok && len(stem) > 2 && d.vocabulary[stem] {
-			return stem, true
+	return d.stem(word)
+}
+
+// endings turn a plural of one of the languages into a singular.
+var endings = [][2]string{
+	{"s", ""}, {"es", ""}, {"ies", "y"}, {"n", ""}, {"en", ""}, {"sen", ""}, {"x", ""},
+	{"i", "e"}, {"i", "o"}, {"e", "a"}, {"oes", "ao"}, {"aes", "ao"}, {"ais", "al"}, {"eis", "el"}, {"ns", "m"}, {"aux", "al"}, {"innen", "in"},
+}
+
+// stem takes an ending off if that leaves a word.
+func (d *dict) stem(word string) (string, bool) {
+	for _, e := range endings {
+		if stem, ok := strings.CutSuffix(word, e[0]); ok && len(stem) > 3 && d.vocabulary[stem+e[1]] {
+			return stem + e[1], true
 		}
-	}
-	if stem, ok := strings.CutSuffix(word, "ies"); ok && d.vocabulary[stem+"y"] {
-		return stem + "y", true
 	}
 	return "", false
 }
 
-// apart takes a word to pieces of at least three letters, as few as possible.
+// whole completes a word that was cut off, as short names of older systems are:
+// if all words that begin so are about one topic.
+func (d *dict) whole(word string) (string, bool) {
+	if len(word) < 4 {
+		return "", false
+	}
+	best := ""
+	for _, w := range d.single {
+		if !strings.HasPrefix(w.word, word) {
+			continue
+		}
+		if best != "" && d.topicOf[best] != w.topic {
+			return "", false
+		}
+		if best == "" || len(w.word) < len(best) {
+			best = w.word
+		}
+	}
+	if best == "" {
+		return "", false
+	}
+	for w := range d.vocabulary {
+		if strings.HasPrefix(w, word) && d.topicOf[w] != d.topicOf[best] {
+			return "", false
+		}
+	}
+	return best, true
+}
+
+// brief are short words that others are written together with.
+const brief = " nr no num tel fax plz dob zip pat nom cod nm "
+
+// apart takes a word to pieces of at least four letters, as few as possible.
 // An s or n may stand between two.
 func (d *dict) apart(word string) []string {
-	const shortest = 4
-	if len(word) < 2*shortest || len(word) > 48 {
+	const shortest = 4 // but for what everybody abbreviates
+	if len(word) < 5 || len(word) > 48 {
 		return nil
 	}
 	best := make([][]string, len(word)+1)
 	best[0] = []string{}
-	for to := shortest; to <= len(word); to++ {
-		for from := 0; from+shortest <= to; from++ {
-			if best[from] == nil {
+	for to := 2; to <= len(word); to++ {
+		for from := 0; from+2 <= to; from++ {
+			if best[from] == nil || to-from < shortest && !strings.Contains(brief, " "+word[from:to]+" ") {
 				continue
 			}
 			piece, ok := word[from:to], false
 			switch {
 			case d.vocabulary[piece]:
-				ok = true
+				piece, ok = d.singular(piece)
 			case to == len(word):
 				piece, ok = d.singular(piece)
-			case len(piece) > shortest+1 && (piece[len(piece)-1] == 's' || piece[len(piece)-1] == 'n'):
+			case len(piece) > shortest && (piece[len(piece)-1] == 's' || piece[len(piece)-1] == 'n'):
 				piece = piece[:len(piece)-1]
 				ok = d.vocabulary[piece]
 			}

@@ -4,6 +4,7 @@ import (
 	_ "embed"
 	"strings"
 	"sync"
+	"unicode"
 )
 
 // The words are data that is read by people: words.txt says how.
@@ -32,20 +33,44 @@ type phrase struct {
 	order  int // of its topic in the file
 }
 
+// oneWord is a phrase of one word.
+type oneWord struct {
+	word  string
+	topic topic
+}
+
 // dict is what words.txt holds.
 type dict struct {
 	vocabulary map[string]bool
+	// canonical is the one form that words have that the file has in two, the
+	// singular and the plural.
+	canonical map[string]string
 	// phrases by their first word.
 	phrases map[string][]phrase
 	lists   map[string]map[string]string // people, things, ..: word to locale
 	turning map[string][][]string        // by the first word
+	// topicOf are the topics of phrases of one word, single the same in order.
+	topicOf map[string]topic
+	single  []oneWord
 }
 
 // dictionary reads the words once.
 var dictionary = sync.OnceValue(readWords)
 
 func readWords() *dict {
-	d := &dict{vocabulary: map[string]bool{}, phrases: map[string][]phrase{}, lists: map[string]map[string]string{}, turning: map[string][][]string{}}
+	d := &dict{vocabulary: map[string]bool{}, canonical: map[string]string{}, phrases: map[string][]phrase{}, lists: map[string]map[string]string{}, turning: map[string][][]string{}, topicOf: map[string]topic{}}
+	for line := range strings.Lines(wordsText) {
+		if _, entries, ok := strings.Cut(line, ": "); ok && line[0] != '#' {
+			for word := range strings.FieldsFuncSeq(entries, func(r rune) bool { return !unicode.IsLetter(r) }) {
+				d.vocabulary[word] = true
+			}
+		}
+	}
+	for word := range d.vocabulary {
+		if w, ok := d.stem(word); ok {
+			d.canonical[word] = w
+		}
+	}
 	head, in, order := "", anywhere, 0
 	for line := range strings.Lines(wordsText) {
 		line = strings.TrimSpace(line)
@@ -70,10 +95,18 @@ func readWords() *dict {
 }
 
 func (d *dict) add(words []string, p phrase) {
-	for _, w := range words {
-		d.vocabulary[w] = true
+	for i, w := range words {
+		if short, ok := d.canonical[w]; ok {
+			words[i] = short
+		}
 	}
 	p.words = words
+	if len(words) == 1 {
+		if _, ok := d.topicOf[words[0]]; !ok {
+			d.topicOf[words[0]] = p.topic
+			d.single = append(d.single, oneWord{words[0], p.topic})
+		}
+	}
 	if _, ok := topics[p.topic]; ok {
 		d.phrases[words[0]] = append(d.phrases[words[0]], p)
 		return
