@@ -135,7 +135,8 @@ func (p *Plan) Run(ctx context.Context, env Env) ([]twin.TableReport, error) {
 }
 
 func (r *run) schema(ctx context.Context, s *session) error {
-	r.env.Tracker.Begin(twin.Schema)
+	// To connect is still part of the preparation: it takes several round trips,
+	// and the schema itself only one or two.
 	err := r.again(ctx, "connection", func(int) error {
 		_, err := s.get(ctx)
 		return err
@@ -143,6 +144,7 @@ func (r *run) schema(ctx context.Context, s *session) error {
 	if err != nil {
 		return &Error{Object: "connection to the target", Err: err}
 	}
+	r.env.Tracker.Begin(twin.Schema)
 	// Over a slow link a session takes as long to open as a schema to apply.
 	r.opened = r.targets.warm(ctx, 2*min(max(1, r.env.Jobs), len(r.units)))
 	r.ledger = r.openLedger()
