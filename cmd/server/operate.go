@@ -16,6 +16,7 @@ import (
 	"github.com/neontwin/neontwin/internal/jobs"
 	"github.com/neontwin/neontwin/internal/store"
 	"github.com/neontwin/neontwin/internal/twin"
+	"github.com/neontwin/neontwin/internal/webhook"
 )
 
 // withControl connects to the control database for a command that a person runs.
@@ -140,6 +141,36 @@ func cancelRun(ctx context.Context, env environment, run int64) error {
 			return err
 		}
 		fmt.Fprintf(env.stdout, "Run %d is cancelled, or will be within seconds. The Twin is as it was.\n", run)
+		return nil
+	})
+}
+
+// rerun asks for a run again. A worker looks at GitHub and does the rest.
+func rerun(ctx context.Context, env environment, id int64) error {
+	return withControl(ctx, env, func(pool *pgxpool.Pool) error {
+		s := store.New(pool)
+		run, err := s.Run(ctx, id)
+		if errors.Is(err, store.ErrNotFound) {
+			return fmt.Errorf(`there is no run %d; "server runs" lists them`, id)
+		}
+		if err != nil {
+			return err
+		}
+		places, err := s.Publications(ctx, id)
+		if err != nil {
+			return err
+		}
+		if len(places) == 0 {
+			return fmt.Errorf("run %d is reported nowhere; ask for the one that took its place", id)
+		}
+		inbox, err := jobs.NewInserter(pool, slog.New(slog.NewTextHandler(env.stderr, &slog.HandlerOptions{Level: slog.LevelWarn})))
+		if err != nil {
+			return err
+		}
+		if err := inbox.Deliver(ctx, webhook.Rerun(run, places[0].Place)); err != nil {
+			return err
+		}
+		fmt.Fprintf(env.stdout, "Twin %s of %s will be synced again; \"server runs\" shows the run within seconds.\n", run.Spec.Name, run.Repo.FullName())
 		return nil
 	})
 }

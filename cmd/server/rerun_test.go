@@ -1,6 +1,7 @@
 package main
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -26,11 +27,23 @@ func TestRerunSyncsAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.awaitRuns(pr, 3)
+	// The button that we show, and the command line.
+	if err := w.github.PressButton(repo, first.ID, "sync_now"); err != nil {
+		t.Fatal(err)
+	}
+	w.awaitRuns(pr, 4)
+	if got := w.says(exitOK, "rerun", "1"); !strings.Contains(got, "will be synced again") {
+		t.Errorf("rerun says %s", got)
+	}
+	w.awaitRuns(pr, 5)
+	if got := w.says(exitFailed, "rerun", "77"); !strings.Contains(got, "no run 77") {
+		t.Errorf("rerun of a run that never was: %s", got)
+	}
 	if again := w.checks(pr.HeadSHA)[0]; again.Conclusion != first.Conclusion || again.ExternalID != first.ExternalID {
 		t.Errorf("the first check run has changed: %+v", again)
 	}
-	if n := scan[int](w, w.control, "select count(*) from sync_run where trigger = 'rerun' and state = 'succeeded'"); n != 2 {
-		t.Errorf("%d re-runs have succeeded, want 2", n)
+	if n := scan[int](w, w.control, "select count(*) from sync_run where trigger = 'rerun' and state = 'succeeded'"); n != 4 {
+		t.Errorf("%d re-runs have succeeded, want 4", n)
 	}
 
 	// Who may not write starts nothing.
@@ -43,8 +56,8 @@ func TestRerunSyncsAgain(t *testing.T) {
 	w.await("the press is judged", 60*time.Second, func() bool {
 		return scan[int](w, w.control, "select count(*) from webhook_delivery where reason like '%may not write%'") == 1
 	})
-	if n := scan[int](w, w.control, "select count(*) from sync_run"); n != 3 {
-		t.Errorf("%d runs, want 3", n)
+	if n := scan[int](w, w.control, "select count(*) from sync_run"); n != 5 {
+		t.Errorf("%d runs, want 5", n)
 	}
 }
 

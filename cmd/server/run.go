@@ -41,6 +41,9 @@ type commandLine struct {
 	Cancel struct {
 		Run int64 `arg:"" help:"The run's number, as \"server runs\" prints it."`
 	} `cmd:"" help:"End a run that waits or works; refused once it publishes."`
+	Rerun struct {
+		Run int64 `arg:"" help:"The run's number, as \"server runs\" prints it."`
+	} `cmd:"" help:"Sync a run's Twin again, from the newest commit of its branch, and report where the run was reported."`
 	Release struct {
 		Target string `arg:"" help:"The target's name in the operator's file."`
 	} `cmd:"" help:"Make the Twin that holds a target let go of it, for another Twin to take; refused while a run fills it."`
@@ -85,6 +88,8 @@ func run(ctx context.Context, args []string, env environment) int {
 		err = showRuns(ctx, env, cl.Runs.Limit)
 	case "cancel <run>":
 		err = cancelRun(ctx, env, cl.Cancel.Run)
+	case "rerun <run>":
+		err = rerun(ctx, env, cl.Rerun.Run)
 	case "release <target>":
 		err = releaseTarget(ctx, env, cl.Release.Target)
 	case "healthcheck":

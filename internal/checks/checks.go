@@ -24,7 +24,7 @@ const (
 // is pure: the same arguments give the same check run. base is the address of
 // the service; where it is no absolute one, the check run links nowhere.
 func Render(run twin.Run, place twin.Place, base string, now time.Time) github.CheckRun {
-	w := writer{run: run, link: detailsURL(base, run.PageKey), now: now}
+	w := writer{run: run, link: detailsURL(base, run.PageKey), successor: detailsURL(base, run.SupersededByKey), now: now}
 	c := github.CheckRun{
 		Name:       Name(run.Spec.Name),
 		HeadSHA:    place.SHA,
@@ -61,6 +61,7 @@ func Render(run twin.Run, place twin.Place, base string, now time.Time) github.C
 	}
 	if run.State.Terminal() {
 		c.Status, c.StartedAt, c.CompletedAt = "completed", run.StartedAt, run.FinishedAt
+		c.Buttons = []github.Button{{Label: "Sync newest", Description: "Copy the source's current state now", Identifier: github.SyncNow}}
 	}
 	w.footer()
 	c.Title = cut(oneLine(cmp.Or(c.Title, run.Headline())), titleLimit)

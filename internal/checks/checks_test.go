@@ -174,8 +174,10 @@ func cases() map[string]twin.Run {
 		}),
 		"cancelled":           newRun(twin.Cancelled, func(r *twin.Run) { r.Phase = twin.Index }),
 		"succeeded-elsewhere": newRun(twin.Succeeded, func(r *twin.Run) { r.Report, r.NeonBranch = report(1), "" }),
-		"superseded":          newRun(twin.Superseded, func(r *twin.Run) { r.SupersededBy, r.SupersededBySHA = 419, "fedcba987" }),
-		"hostile":             newRun(twin.Succeeded, hostile),
+		"superseded": newRun(twin.Superseded, func(r *twin.Run) {
+			r.SupersededBy, r.SupersededBySHA, r.SupersededByKey = 419, "fedcba987", strings.Repeat("w1n", 8)
+		}),
+		"hostile": newRun(twin.Succeeded, hostile),
 	}
 }
 
@@ -230,6 +232,9 @@ func show(c github.CheckRun) string {
 		{"text", c.Text},
 	} {
 		s += strings.TrimRight(line[0]+": "+line[1], " ") + "\n"
+	}
+	for _, b := range c.Buttons {
+		s += fmt.Sprintf("button %s: %s (%s)\n", b.Identifier, b.Label, b.Description)
 	}
 	return s + "\n" + c.Summary
 }

@@ -22,7 +22,9 @@ type writer struct {
 	strings.Builder
 	run  twin.Run
 	link string // the run's page; may be empty
-	now  time.Time
+	// successor is the page of the run that took this one's place.
+	successor string
+	now       time.Time
 }
 
 func (w *writer) f(format string, args ...any) { fmt.Fprintf(&w.Builder, format, args...) }
@@ -234,8 +236,12 @@ func (w *writer) cancelled() {
 
 func (w *writer) superseded() {
 	w.f("A newer commit took this run's place; this one published nothing.\n")
-	if w.run.SupersededBy != 0 {
+	switch {
+	case w.run.SupersededBy == 0:
+	case w.successor == "":
 		w.f("%s syncs the Twin, and the check of its commit tells how it goes.\n", w.run.Successor())
+	default:
+		w.f("[%s](%s) syncs the Twin.\n", w.run.Successor(), w.successor)
 	}
 }
 

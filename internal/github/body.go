@@ -64,6 +64,23 @@ type (
 		Commits []commitBody `json:"commits"`
 	}
 
+	checkBody struct {
+		envelope
+		CheckRun        *checkID `json:"check_run,omitempty"`
+		CheckSuite      *checkID `json:"check_suite,omitempty"`
+		RequestedAction struct {
+			Identifier string `json:"identifier"`
+		} `json:"requested_action,omitzero"`
+		Sender struct {
+			Login string `json:"login"`
+		} `json:"sender"`
+	}
+
+	checkID struct {
+		HeadSHA    string `json:"head_sha"`
+		ExternalID string `json:"external_id"`
+	}
+
 	commitBody struct {
 		Added    []string `json:"added"`
 		Removed  []string `json:"removed"`
@@ -97,6 +114,14 @@ func (p Push) Body(repo twin.Repository) []byte {
 	if p.Complete {
 		v.Commits = append(v.Commits, commitBody{Modified: p.Paths})
 	}
+	return encode(v)
+}
+
+// Body gives the body of the check_run event which tells that one was asked for
+// again.
+func (r Rerequest) Body(repo twin.Repository) []byte {
+	v := checkBody{envelope: newEnvelope("rerequested", repo), CheckRun: &checkID{r.HeadSHA, r.ExternalID}}
+	v.Sender.Login = r.Sender
 	return encode(v)
 }
 

@@ -41,6 +41,10 @@ func TestBodiesAreReadAsTheyWereWritten(t *testing.T) {
 	if got, err := ev.PullRequest(); err != nil || got != p || ev.Action != "closed" {
 		t.Errorf("got %+v, %v, want %+v", got, err, p)
 	}
+	press := github.Rerequest{HeadSHA: a, ExternalID: "3:head", Sender: "octocat"}
+	if got, err := read("check_run", press.Body(repo)).Rerequest(); err != nil || got != press {
+		t.Errorf("got %+v, %v, want %+v", got, err, press)
+	}
 	p.MergedAt = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC) // no form of time has it
 	if got, err := read("pull_request", p.Body(repo)).PullRequest(); err != nil || !got.MergedAt.IsZero() {
 		t.Errorf("got %+v, %v", got, err)

@@ -37,7 +37,22 @@ type CheckRun struct {
 
 	StartedAt   time.Time // zero: not said
 	CompletedAt time.Time // zero: not said
+
+	// Buttons are shown once it is completed; three at most. Those that were
+	// sent stay.
+	Buttons []Button
 }
+
+// Button is one that a person may press. GitHub takes 20 characters of its label,
+// 40 of its description and 20 of its identifier, which Rerequest reads.
+type Button struct {
+	Label       string `json:"label"`
+	Description string `json:"description"`
+	Identifier  string `json:"identifier"`
+}
+
+// SyncNow identifies the button that asks for another sync.
+const SyncNow = "sync_now"
 
 // checkRunBody is a check run as it is sent. The library's own type for
 // changes has no started_at and would send an empty name.
@@ -51,6 +66,7 @@ type checkRunBody struct {
 	StartedAt   *time.Time     `json:"started_at,omitempty"`
 	CompletedAt *time.Time     `json:"completed_at,omitempty"`
 	Output      *checkRunWords `json:"output,omitempty"`
+	Actions     []Button       `json:"actions,omitempty"`
 }
 
 type checkRunWords struct {
@@ -71,7 +87,7 @@ func (c CheckRun) body() (checkRunBody, error) {
 	}
 	b := checkRunBody{
 		Name: c.Name, ExternalID: c.ExternalID, Status: c.Status, Conclusion: c.Conclusion,
-		StartedAt: moment(c.StartedAt), CompletedAt: moment(c.CompletedAt),
+		StartedAt: moment(c.StartedAt), CompletedAt: moment(c.CompletedAt), Actions: c.Buttons,
 	}
 	if u, err := url.Parse(c.DetailsURL); err == nil && u.Host != "" && (u.Scheme == "https" || u.Scheme == "http") {
 		b.DetailsURL = c.DetailsURL

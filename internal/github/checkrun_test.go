@@ -42,6 +42,7 @@ func TestCheckRunIsSent(t *testing.T) {
 	if id, err := a.CreateCheckRun(t.Context(), shop, run); id != 5 || err != nil {
 		t.Fatalf("got %d, %v", id, err)
 	}
+	run.Buttons = []Button{{Label: "Sync newest", Description: "d", Identifier: SyncNow}}
 	run.Status, run.Conclusion, run.Summary, run.CompletedAt, run.DetailsURL = "completed", "success", "", at, "/runs/1"
 	if err := a.UpdateCheckRun(t.Context(), shop, 5, run); err != nil {
 		t.Fatal(err)
@@ -53,7 +54,8 @@ func TestCheckRunIsSent(t *testing.T) {
 	}, {
 		"name": "Neon Twin / staging", "external_id": "417:head", "status": "completed", "conclusion": "success",
 		"started_at": "2026-03-01T11:00:00Z", "completed_at": "2026-03-01T11:00:00Z",
-		"output": map[string]any{"title": "Copying", "summary": "Copying"},
+		"output":  map[string]any{"title": "Copying", "summary": "Copying"},
+		"actions": []any{map[string]any{"label": "Sync newest", "description": "d", "identifier": "sync_now"}},
 	}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)

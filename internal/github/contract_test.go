@@ -85,6 +85,7 @@ func TestRequestsFitTheDescription(t *testing.T) {
 	running, done := queued, queued
 	running.Status, running.StartedAt = "in_progress", at
 	done.Status, done.Conclusion, done.StartedAt, done.CompletedAt = "completed", "success", at, at
+	done.Buttons = []Button{{Label: "Sync newest", Description: "d", Identifier: SyncNow}}
 	_, err = a.Check(ctx)
 	check(err)
 	_, err = a.File(ctx, shop, ".github/neon-twin.yml", sha)

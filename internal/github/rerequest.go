@@ -9,8 +9,8 @@ import (
 	"github.com/neontwin/neontwin/internal/twin"
 )
 
-// Rerequest is a person's press on Re-run: on one check run, or on all of ours
-// on a commit. GitHub's page often sends only the latter.
+// Rerequest is a person's press on Re-run, or on a button of ours: on one check
+// run, or on all of ours on a commit. GitHub's page often sends only the latter.
 type Rerequest struct {
 	HeadSHA string
 	// ExternalID is the check run's, empty where all of a commit are meant.
@@ -20,17 +20,7 @@ type Rerequest struct {
 
 // Rerequest reads a check_run or check_suite event. An error is ErrMalformed.
 func (e Event) Rerequest() (Rerequest, error) {
-	type check struct {
-		HeadSHA    string `json:"head_sha"`
-		ExternalID string `json:"external_id"`
-	}
-	var v struct {
-		CheckRun   *check `json:"check_run"`
-		CheckSuite *check `json:"check_suite"`
-		Sender     struct {
-			Login string `json:"login"`
-		} `json:"sender"`
-	}
+	var v checkBody
 	if err := json.Unmarshal(e.Body, &v); err != nil {
 		return Rerequest{}, fmt.Errorf("%w: no check that fits", ErrMalformed)
 	}
@@ -38,7 +28,9 @@ func (e Event) Rerequest() (Rerequest, error) {
 	if e.Name == "check_suite" {
 		c = v.CheckSuite
 	}
-	if c == nil || !commitSHA.MatchString(c.HeadSHA) || e.Action != "rerequested" {
+	pressed := e.Action == "rerequested" ||
+		e.Name == "check_run" && e.Action == "requested_action" && v.RequestedAction.Identifier == SyncNow
+	if c == nil || !commitSHA.MatchString(c.HeadSHA) || !pressed {
 		return Rerequest{}, fmt.Errorf("%w: not a check that is asked for again", ErrMalformed)
 	}
 	return Rerequest{HeadSHA: c.HeadSHA, ExternalID: c.ExternalID, Sender: v.Sender.Login}, nil

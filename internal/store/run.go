@@ -16,7 +16,7 @@ const selectRun = `
 		r.spec, r.trigger, r.ref, r.sha, r.pr, r.state, r.attempt, r.max_attempts, r.page_key,
 		coalesce(r.phase, ''), r.progress, r.report, r.failure, coalesce(r.superseded_by, 0),
 		CASE WHEN r.state = 'queued' THEN coalesce((SELECT b.id FROM sync_run b WHERE b.twin_id = r.twin_id AND b.state = 'running'), 0) ELSE 0 END,
-		coalesce((SELECT b.sha FROM sync_run b WHERE b.id = r.superseded_by), ''),
+		coalesce((SELECT b.sha FROM sync_run b WHERE b.id = r.superseded_by), ''), coalesce((SELECT b.page_key FROM sync_run b WHERE b.id = r.superseded_by), ''),
 		CASE WHEN r.state = 'queued' THEN coalesce((SELECT b.sha FROM sync_run b WHERE b.twin_id = r.twin_id AND b.state = 'running'), '') ELSE '' END,
 		r.created_at, r.not_before, r.started_at, r.finished_at
 	FROM sync_run r JOIN twin t ON t.id = r.twin_id
@@ -31,7 +31,7 @@ func scanRun(row pgx.CollectableRow) (twin.Run, error) {
 	err := row.Scan(&r.ID, &r.TwinID, &r.Repo.InstallationID, &r.Repo.ID, &r.Repo.Owner, &r.Repo.Name, &r.Repo.DefaultBranch,
 		&r.Spec, &r.Trigger, &r.Ref, &r.SHA, &r.PR, &r.State, &r.Attempt, &r.MaxAttempts, &r.PageKey,
 		&r.Phase, &progress, &r.Report, &r.Failure, &r.SupersededBy,
-		&r.Behind, &r.SupersededBySHA, &r.BehindSHA, &r.CreatedAt, &notBefore, &startedAt, &finished)
+		&r.Behind, &r.SupersededBySHA, &r.SupersededByKey, &r.BehindSHA, &r.CreatedAt, &notBefore, &startedAt, &finished)
 	if err != nil {
 		return twin.Run{}, err
 	}

@@ -85,10 +85,11 @@ type Run struct {
 	Report   *Report  // set once the run has published
 	Failure  *Failure // set once an attempt has failed
 
-	// SupersededBy is the run that took this one's place, 0 if none, and the
-	// SHA is its commit.
+	// SupersededBy is the run that took this one's place, 0 if none, the SHA is
+	// its commit, and the key that of its page.
 	SupersededBy    int64
 	SupersededBySHA string
+	SupersededByKey string
 	// Behind is the run of the same Twin that is running while this one
 	// waits, 0 if none, and the SHA is its commit.
 	Behind    int64

@@ -167,7 +167,9 @@ func Acts(event, action string) bool {
 		return action == "closed"
 	case "push":
 		return true
-	case "check_run", "check_suite":
+	case "check_run":
+		return action == "rerequested" || action == "requested_action"
+	case "check_suite":
 		return action == "rerequested"
 	}
 	return lifecycle(event, action)

@@ -152,7 +152,7 @@ func TestOnlyWhatWasDecidedIsAFact(t *testing.T) {
 func TestActs(t *testing.T) {
 	t.Parallel()
 	for event, want := range map[string]bool{
-		"push.": true, "pull_request.closed": true, "pull_request.opened": false, "check_suite.requested": false, "check_run.rerequested": true,
+		"push.": true, "pull_request.closed": true, "pull_request.opened": false, "check_suite.requested": false, "check_run.rerequested": true, "check_run.requested_action": true, "check_suite.requested_action": false,
 		"installation.deleted": true, "installation_repositories.removed": true, "repository.edited": true, "repository.created": false, "ping.": false,
 	} {
 		name, action, _ := strings.Cut(event, ".")

@@ -96,6 +96,9 @@ func (p Policy) refuse(fullName string, names []string, s twin.Spec) *twin.Failu
 
 // masks reports whether no row of a Twin holds an original value.
 func masks(s twin.Spec) bool {
+	if s.Masked() {
+		return true
+	}
 	switch s.Mode {
 	case twin.Anonymized, twin.Synthetic:
 		return true

@@ -9,6 +9,7 @@ import (
 
 	"github.com/neontwin/neontwin/internal/spec"
 	"github.com/neontwin/neontwin/internal/twin"
+	"github.com/neontwin/neontwin/internal/webhook"
 )
 
 // fakeRuns are reported on the commit shaHead; their numbers count from 1.
@@ -28,6 +29,18 @@ func (fakeRuns) Now(context.Context) (time.Time, error) { return time.Now(), nil
 
 func pressed(kind, externalID, sender string) twin.Delivery {
 	return delivery(kind, fmt.Sprintf(`{"action":"rerequested","sender":{"login":%q},%q:{"head_sha":%q,"external_id":%q},`, sender, kind, shaHead, externalID))
+}
+
+func button(externalID, sender, identifier string) twin.Delivery {
+	return delivery("check_run", fmt.Sprintf(`{"action":"requested_action","requested_action":{"identifier":%q},"sender":{"login":%q},"check_run":{"head_sha":%q,"external_id":%q},`,
+		identifier, sender, shaHead, externalID))
+}
+
+// rerun is what the command line asks for.
+func rerun(run int64) twin.Delivery {
+	d := webhook.Rerun(twin.Run{ID: run, Repo: shopRepo}, twin.Place{Role: twin.Head, SHA: shaHead})
+	d.ReceivedAt = noon
+	return d
 }
 
 func TestRerun(t *testing.T) {
@@ -54,6 +67,10 @@ func TestRerun(t *testing.T) {
 		{"no file any more", pressed("check_run", "1:head", "writer"), "", []string{"!staging"}, "no .github/neon-twin.yml"},
 		{"who may only read", pressed("check_run", "1:head", "reader"), two, nil, "may not write"},
 		{"a stranger", pressed("check_run", "1:head", "stranger"), two, nil, "may not write"},
+		{"a button of ours", button("1:head", "writer", "sync_now"), two, []string{"staging"}, ""},
+		{"a button of ours, by who may only read", button("1:head", "reader", "sync_now"), two, nil, "may not write"},
+		{"a button that we don't show", button("1:head", "writer", "rollback"), two, nil, "no press on Re-run"},
+		{"on the command line", rerun(2), two, []string{"other"}, ""},
 		{"another commit", delivery("check_run", `{"action":"rerequested","check_run":{"head_sha":"`+shaMain+`"},`), two, nil, "no run is reported"},
 		{"no commit", delivery("check_run", `{"action":"rerequested","check_run":{"head_sha":"x"},`), two, nil, "no press on Re-run"},
 	} {
@@ -63,7 +80,6 @@ func TestRerun(t *testing.T) {
 			if c.file != "" {
 				h.files = map[string]string{shaMain: c.file}
 			}
-			c.d.Action = "rerequested"
 			d, err := newProcessorWith(t, h, openPolicy(), &fakeBinder{bound: map[string]int64{}}, runs).Decide(t.Context(), c.d)
 			if err != nil {
 				t.Fatal(err)
