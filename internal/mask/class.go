@@ -91,7 +91,8 @@ type Traits struct {
 	// of text do on its length, this is that of a long one, and Masker.Chance
 	// tells it for each.
 	Chance float64
-	// Entity is set if a stand-in depends on whom the row is about.
+	// Entity is set if a stand-in depends on whom the row is about, where a
+	// Field says it.
 	Entity bool
 }
 
@@ -175,6 +176,9 @@ type Masker struct {
 	chance func(v []byte) float64 // nil: as the traits say
 	ways   uint64                 // how many stand-ins there are, if few
 	kind   Kind                   // what it was made for
+	// With an entity, two values may become one; and the chance may be another.
+	entityLossy  bool
+	entityChance float64
 }
 
 // Class is what the masker was made of.
@@ -251,17 +255,17 @@ func classOf(name Class) (class, bool) {
 		FullName:       {Text, "person", buildFullName},
 		Username:       {Text, "", buildUsername},
 		Email:          {Text, "", buildEmail},
-		Phone:          {Text, "", buildPhone},
+		Phone:          {Text | Int | Numeric, "", buildPhone},
 		Street:         {Text, "", buildStreet},
 		City:           {Text, "", buildCity},
-		PostalCode:     {Text, "", buildPattern},
+		PostalCode:     {Text, "", buildPostalCode},
 		Company:        {Text, "", buildCompany},
 		URL:            {Text, "", buildURL},
 		IPClass:        {IP | Text, "", buildIP},
 		MACClass:       {MAC | Text, "", buildMAC},
 		IBAN:           {Text, "", buildIBAN},
-		Card:           {Text, "", buildCard},
-		NationalID:     {Text, "", buildPattern},
+		Card:           {Text | Int | Numeric, "", buildCard},
+		NationalID:     {Text | Int | Numeric, "", buildNationalID},
 		FreeText:       {Text, "", buildFreeText},
 		JSONClass:      {JSON | Text, "", buildJSON},
 		XMLClass:       {XML | Text, "", buildXML},

@@ -230,6 +230,14 @@ func identityCases() []classCase {
 		{rule: mask.Rule{Class: mask.Card, Keep: 4}, column: text(0), unique: mask.Preserved, value: func(i int) string { return fmt.Sprintf("4111 %04d %04d %04d", i/1e8, i/1e4%1e4, i%1e4) }, valid: matching(`4111 \d{4} \d{4} \d{4}`)},
 		{rule: mask.Rule{Class: mask.Phone}, column: text(20), unique: mask.Preserved, value: phone, valid: both(matching(`\+49 30 \d{3}-\d{5}`), sameLength), free: true},
 		{rule: mask.Rule{Class: mask.NationalID}, column: text(20), unique: mask.Preserved, value: pattern, valid: matching(`[A-Z]{2} \d{8}[a-z]`), free: true},
+		{rule: mask.Rule{Class: mask.NationalID}, column: text(11), unique: mask.Preserved, value: func(i int) string { return fmt.Sprintf("%03d-%02d-%04d", 100+i/1000%500, 1+i%97, 1+i%9001) }, valid: matching(`[0-8]\d\d-\d\d-\d{4}`), free: true},
+		{rule: mask.Rule{Class: mask.NationalID, Locale: "nl"}, column: column(mask.Int, oidInt8), unique: mask.Preserved, value: func(i int) string { return strconv.Itoa(100_000_000 + i*7) }, valid: matching(`[1-9]\d{8}`), free: true},
+		{rule: mask.Rule{Class: mask.NationalID, Locale: "de"}, column: text(0), unique: mask.Preserved, value: func(i int) string { id, _ := mask.SteuerRank(2, uint64(i)*16); return id + "0" }, valid: matching(`\d{11}`), free: true},
+		{rule: mask.Rule{Class: mask.NationalID, Locale: "it"}, column: text(16), unique: mask.Preserved, value: func(i int) string { return fmt.Sprintf("RSSMRA85T10%c%03d", 'A'+i/1000%26, i%1000) + "S" }, valid: matching(`[A-Z]{6}\d\d[A-Z]\d\d[A-Z]\d{3}[A-Z]`), free: true},
+		{rule: mask.Rule{Class: mask.Phone}, column: column(mask.Int, oidInt8), unique: mask.Preserved, value: func(i int) string { return strconv.Itoa(491_700_000_000 + i) }, valid: matching(`49\d{10}`), free: true},
+		{rule: mask.Rule{Class: mask.Phone}, column: column(mask.Numeric, oidNumeric), unique: mask.Preserved, value: func(i int) string { return strconv.Itoa(3_000_000 + i) }, valid: matching(`3\d{6}`), same: 0.001},
+		{rule: mask.Rule{Class: mask.Card}, column: column(mask.Int, oidInt8), unique: mask.Preserved, value: card, valid: validCard, free: true},
+		{rule: mask.Rule{Class: mask.Card}, column: column(mask.Numeric, oidNumeric), unique: mask.Preserved, value: card, valid: validCard},
 		{rule: mask.Rule{Class: mask.PostalCode}, column: text(8), unique: mask.Preserved, value: func(i int) string {
 			return fmt.Sprintf("%c%d %07d"[:5], 'A'+i%26, i%10) + fmt.Sprintf("%04d", i/26%10000)
 		}, valid: sameLength, same: 0.01},

@@ -1,7 +1,9 @@
 package mask
 
 import (
+	"bytes"
 	"errors"
+	"strconv"
 	"strings"
 )
 
@@ -10,6 +12,7 @@ type leaf struct {
 	text, integer, number *Masker // nil integer: as any number
 	flag                  *Masker // nil: false
 	null, keep            bool
+	typed                 bool // the rule takes no text, but numbers or booleans
 }
 
 // place is a rule for one path of a document.
@@ -56,6 +59,7 @@ func (m *maker) leaf(rule *Rule) (leaf, error) {
 	}
 	l := leaf{null: rule.Class == Null, keep: rule.Class == Keep}
 	c, ok := classOf(rule.Class)
+	l.typed = c.kinds&Text == 0
 	if !ok {
 		return l, errors.New("there is no class " + string(rule.Class))
 	}
@@ -167,4 +171,27 @@ func (l *leaf) mask(dst, text, entity []byte, chance *float64) []byte {
 	middle := len(dst)
 	dst = l.text.Mask(dst, dst[start:middle:middle], entity)
 	return append(dst[:start], dst[middle:]...)
+}
+
+// maskTyped appends the stand-in of a value where documents know no types: a
+// rule for numbers or booleans holds for what looks like one.
+func (l *leaf) maskTyped(dst, v, entity []byte, chance *float64) []byte {
+	masker := l.text
+	switch {
+	case !l.typed:
+	case l.integer != nil && len(v) < 19 && decimal(v) && bytes.IndexByte(v, '.') < 0:
+		masker = l.integer
+	case decimal(v):
+		masker = l.number
+	case l.flag != nil && (string(v) == "true" || string(v) == "false"):
+		yes := l.flag.Mask(nil, v[:1], entity)
+		return strconv.AppendBool(dst, string(yes) == "t")
+	}
+	if masker == l.text {
+		return l.mask(dst, v, entity, chance)
+	}
+	if chance != nil {
+		*chance *= masker.Chance(v)
+	}
+	return masker.Mask(dst, v, entity)
 }

@@ -74,3 +74,27 @@ func (c *Column) Fits(v []byte) error { return c.value().fits(v) }
 
 // CompareDecimals is compareDecimals.
 func CompareDecimals(a, b string) int { return compareDecimals([]byte(a), []byte(b)) }
+
+// NationalScheme names the scheme that a number is valid in, if any.
+func NationalScheme(locale, id string) string {
+	n := newNationalID(Key{}, locale)
+	at := n.scheme([]byte(id))
+	if at < 0 {
+		return ""
+	}
+	return [...]string{"nif", "bsn", "ssn", "dni", "steuerID", "cpf", "nir", "codiceFiscale"}[n.schemes[at]]
+}
+
+// SteuerIDs is how many there are that have one digit m times.
+func SteuerIDs(m int) uint64 { return 10 * uint64(len(repeatPlaces()[m])) * arrangements[m] }
+
+// SteuerRank gives the n-th of them, and what number that one has.
+func SteuerRank(m int, n uint64) (id string, back uint64) {
+	b := make([]byte, 10)
+	steuerUnrank(b, n, m, repeatPlaces()[m])
+	d, got, ok := steuerRepeat(b)
+	if !ok || got != m {
+		return string(b), 1<<64 - 1
+	}
+	return string(b), steuerRank(b, d, repeatPlaces()[m])
+}

@@ -96,7 +96,7 @@ func buildCard(m *maker) (*Masker, error) {
 		}
 		return afterDigits(v, keep), last, digits >= keep+4
 	}
-	return &Masker{
+	return m.digits(&Masker{
 		traits: Traits{Unique: Preserved, Charset: "as the value"},
 		chance: func(v []byte) float64 {
 			if from, last, ok := shape(v); ok {
@@ -118,7 +118,7 @@ func buildCard(m *maker) (*Masker, error) {
 			out[last] = byte('0' + (luhn(out[:last])+off)%10)
 			return dst
 		},
-	}, nil
+	})
 }
 
 // afterDigits is where the text goes on after its first n digits.

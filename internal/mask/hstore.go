@@ -3,10 +3,7 @@ package mask
 import (
 	"bytes"
 	"encoding/binary"
-	"errors"
 )
-
-var errPaths = errors.New("it has no paths")
 
 // buildHStore masks the values of an hstore, each by the rule for its key or
 // by the rest's. Keys that look like words are kept.

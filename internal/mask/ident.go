@@ -294,20 +294,3 @@ func (m *maker) apart(t Traits) Traits {
 	}
 	return t
 }
-
-// buildPattern permutes digits among digits and letters among letters, and
-// keeps what separates them: national ids, number plates, postal codes. Check
-// digits come out as they fall.
-func buildPattern(m *maker) (*Masker, error) {
-	key := m.key
-	return &Masker{
-		traits: Traits{Unique: Preserved, Charset: "digits for digits, letters for letters"},
-		chance: textChance,
-		mask: func(dst, v, _ []byte) []byte {
-			start := len(dst)
-			dst = append(dst, v...)
-			key.permuteText(0, dst[start:])
-			return dst
-		},
-	}, nil
-}

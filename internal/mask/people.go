@@ -60,6 +60,11 @@ func (d dictionary) pick(dst, v []byte) []byte {
 	return append(dst[:start], d.list[i]...)
 }
 
+// of gives the word for an entity.
+func (d dictionary) of(entity []byte) string {
+	return d.list[below(d.key.sum64(entity), uint64(len(d.list)))]
+}
+
 // appendCut appends at most n characters of a word.
 func appendCut(dst []byte, word string, n int) []byte {
 	if len(word) <= n {

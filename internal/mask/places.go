@@ -39,8 +39,62 @@ func buildStreet(m *maker) (*Masker, error) {
 	}, nil
 }
 
+// buildCity gives all rows of one entity one city, if they say whom they are
+// about.
 func buildCity(m *maker) (*Masker, error) {
-	return m.fromList(m.words.city, "a city"), nil
+	d := m.city()
+	out := m.fromList(m.words.city, "a city")
+	out.traits.Entity = true
+	out.mask = func(dst, v, entity []byte) []byte {
+		if len(entity) > 0 {
+			return append(dst, d.of(entity)...)
+		}
+		return d.pick(dst, v)
+	}
+	// It may be the value's own city, as it does not depend on the value.
+	out.entityChance = 1 / float64(len(d.list))
+	return out, nil
+}
+
+// postalArea is how many characters of a postal code follow from the city.
+const postalArea = 2
+
+// buildPostalCode permutes digits among digits and letters among letters, and
+// keeps what separates them. Where a row says whom it is about, its first two
+// characters follow from the city that the row gets instead: rows of one city
+// have codes of one area.
+func buildPostalCode(m *maker) (*Masker, error) {
+	key, city := m.key, m.city()
+	return &Masker{
+		traits:      Traits{Unique: Preserved, Charset: "digits for digits, letters for letters", Entity: true},
+		chance:      textChance,
+		entityLossy: true,
+		mask: func(dst, v, entity []byte) []byte {
+			start := len(dst)
+			dst = append(dst, v...)
+			out := dst[start:]
+			key.permuteText(0, out)
+			if len(entity) > 0 {
+				area := stream{key.sum64([]byte(city.of(entity)))}
+				for i, done := 0, 0; i < len(out) && done < postalArea; i++ {
+					if a := alphabetOf(rune(out[i])); a.size > 0 && out[i] < utf8.RuneSelf {
+						out[i] = byte(a.first) + byte(area.pick(int(a.size))) //nolint:gosec // below 128
+						done++
+					}
+				}
+			}
+			return dst
+		},
+	}, nil
+}
+
+// city is the dictionary of the class city in the rule's domain.
+func (m *maker) city() dictionary {
+	domain := m.rule.Domain
+	if domain == "" {
+		domain = string(City)
+	}
+	return m.dictionary(m.secret.Domain(domain), m.words.city)
 }
 
 // buildCompany joins a last name, a trade and the language's legal form.
@@ -100,7 +154,7 @@ const (
 // should be called or written to by what stands in a Twin.
 func buildPhone(m *maker) (*Masker, error) {
 	key := m.key
-	return &Masker{
+	return m.digits(&Masker{
 		traits: Traits{Unique: Preserved, Charset: "as the value"},
 		chance: func(v []byte) float64 { return textChance(v[afterDigits(v, phonePrefix(v)):]) },
 		mask: func(dst, v, _ []byte) []byte {
@@ -110,7 +164,7 @@ func buildPhone(m *maker) (*Masker, error) {
 			key.permuteText(0, out[afterDigits(out, phonePrefix(out)):])
 			return dst
 		},
-	}, nil
+	})
 }
 
 // phonePrefix is how many digits of a number are kept: of a short one few, of

@@ -126,6 +126,9 @@ func newCell(f Field, format Format) (*cell, error) {
 	if f.Masker.Traits().Kinds&v.Kind == 0 {
 		return nil, v.errorf("class %s takes %s, not %s", f.Masker.Class(), f.Masker.Traits().Kinds, v.Kind)
 	}
+	if f.By != "" && v.Unique && f.Masker.entityLossy {
+		return nil, v.errorf("class %s by %s may make two values equal, and the column is unique", f.Masker.Class(), f.By)
+	}
 	if format == BinaryFormat && v.Kind == Other && !f.Masker.Null() {
 		return nil, v.errorf("its type can be masked in the text format only")
 	}
@@ -267,7 +270,11 @@ func (c *cell) one(dst, value []byte) ([]byte, error) {
 	c.mask = c.masker.Mask(c.mask[:0], c.canon, entity)
 	c.tally.saw(c.canon, c.mask)
 	if bytes.Equal(c.canon, c.mask) {
-		if chance := c.masker.Chance(c.canon); chance < 1 {
+		chance := c.masker.Chance(c.canon)
+		if len(entity) > 0 {
+			chance = max(chance, c.masker.entityChance)
+		}
+		if chance < 1 {
 			c.tally.sawSame(c.canon, chance)
 		}
 	}

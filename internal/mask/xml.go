@@ -7,24 +7,34 @@ import (
 	"unicode/utf8"
 )
 
-// buildXML masks the text between tags and the values of attributes (XML 1.0).
-// Names and namespaces are kept; comments, processing instructions and document
-// types are left out, as anything may stand there.
+// buildXML masks the text between tags and the values of attributes (XML 1.0),
+// each by the rule for its path, or that of an element around it, or the rest's.
+// A path is the names of elements from the outermost one on, as they are
+// written; an attribute's ends with its name after an @. Names, namespaces and
+// white space about text are kept; comments, processing instructions and
+// document types are left out, as anything may stand there. What is no XML, as
+// a column of text may hold, is masked as text; in a column of xml nothing is
+// left of it.
 func buildXML(m *maker) (*Masker, error) {
-	if len(m.rule.Paths) > 0 {
-		return nil, errPaths
-	}
-	if m.col.Kind == Text && (m.col.MaxLen > 0 || m.col.MinLen > 1) {
+	if m.col.Kind == Text && (m.col.MaxLen > 0 || m.col.MinLen > 0) {
 		return nil, errDocumentLength
 	}
 	d, err := m.document()
 	if err != nil {
 		return nil, err
 	}
+	text := m.col.Kind == Text
 	mask := func(dst, v, entity []byte, chance *float64) []byte {
-		w := xmlWalk{dst: dst, rule: &d.rest, entity: entity, chance: chance}
-		w.content(v)
-		return w.dst
+		start := len(dst)
+		w := xmlWalk{dst: dst, d: d, entity: entity, chance: chance}
+		w.rules[0] = &d.rest
+		switch {
+		case w.content(v):
+			return w.dst
+		case text:
+			return d.rest.mask(w.dst[:start], v, entity, chance)
+		}
+		return w.dst[:start]
 	}
 	return &Masker{
 		traits: Traits{Charset: "a document"},
@@ -36,38 +46,48 @@ func buildXML(m *maker) (*Masker, error) {
 // xmlWalk copies one document.
 type xmlWalk struct {
 	dst, entity []byte
-	rule        *leaf
+	d           *document
 	chance      *float64 // nil: nobody asks
+	depth       int
+	path        [maxDepth][]byte
+	rules       [maxDepth + 1]*leaf // that of each element, from outside
+	attribute   []byte
 }
 
-func (w *xmlWalk) content(v []byte) {
-	for len(v) > 0 {
+// content copies what stands between tags, and all of them; false says that it
+// is no XML.
+func (w *xmlWalk) content(v []byte) bool {
+	ok := true
+	for len(v) > 0 && ok {
 		open := bytes.IndexByte(v, '<')
 		if open < 0 {
-			w.text(v, false)
-			return
+			w.text(w.rules[w.depth], v, false)
+			break
 		}
-		w.text(v[:open], false)
+		w.text(w.rules[w.depth], v[:open], false)
 		v = v[open:]
 		switch {
 		case bytes.HasPrefix(v, []byte("<!--")):
-			_, v, _ = bytes.Cut(v, []byte("-->"))
+			_, v, ok = bytes.Cut(v[len("<!--"):], []byte("-->"))
 		case bytes.HasPrefix(v, []byte("<![CDATA[")):
-			text, rest, _ := bytes.Cut(v[len("<![CDATA["):], []byte("]]>"))
-			w.text(text, true)
-			v = rest
+			var text []byte
+			text, v, ok = bytes.Cut(v[len("<![CDATA["):], []byte("]]>"))
+			w.text(w.rules[w.depth], text, true)
 		case bytes.HasPrefix(v, []byte("<?xml ")):
-			head, rest, _ := bytes.Cut(v, []byte("?>"))
+			var head []byte
+			head, v, ok = bytes.Cut(v, []byte("?>"))
 			w.dst = append(append(w.dst, head...), "?>"...)
-			v = rest
 		case bytes.HasPrefix(v, []byte("<?")):
-			_, v, _ = bytes.Cut(v, []byte("?>"))
+			_, v, ok = bytes.Cut(v, []byte("?>"))
 		case bytes.HasPrefix(v, []byte("<!")):
 			v = afterDocType(v)
+		case bytes.HasPrefix(v, []byte("</")):
+			v, ok = w.end(v)
 		default:
-			v = w.tag(v)
+			v, ok = w.tag(v)
 		}
 	}
+	return ok && w.depth == 0
 }
 
 func afterDocType(v []byte) []byte {
@@ -87,40 +107,83 @@ func afterDocType(v []byte) []byte {
 	return nil
 }
 
-// tag copies a tag with its attributes masked, and gives what follows it.
-func (w *xmlWalk) tag(v []byte) []byte {
-	name := 1
-	for name < len(v) && strings.IndexByte(" \t\r\n>", v[name]) < 0 {
-		name++
+const xmlSpace = " \t\r\n"
+
+// end copies the end of the innermost element.
+func (w *xmlWalk) end(v []byte) (rest []byte, ok bool) {
+	name, rest, ok := bytes.Cut(v[len("</"):], []byte(">"))
+	name = bytes.TrimRight(name, xmlSpace)
+	if !ok || w.depth == 0 || !bytes.Equal(name, w.path[w.depth-1]) {
+		return nil, false
 	}
-	w.dst = append(w.dst, v[:name]...)
-	v = v[name:]
-	for len(v) > 0 {
-		quote := bytes.IndexAny(v, `"'>`)
-		if quote < 0 {
-			return nil
+	w.depth--
+	w.dst = append(append(append(w.dst, "</"...), name...), '>')
+	return rest, true
+}
+
+// tag copies the beginning of an element with its attributes masked, and gives
+// what follows it.
+func (w *xmlWalk) tag(v []byte) (rest []byte, ok bool) {
+	size := bytes.IndexAny(v, xmlSpace+"/>")
+	if size < 2 || w.depth == maxDepth {
+		return nil, false
+	}
+	name := v[1:size]
+	w.path[w.depth] = name
+	rule := w.rules[w.depth]
+	w.depth++
+	rule = w.d.at(w.path[:w.depth], rule)
+	w.rules[w.depth] = rule
+	w.dst = append(w.dst, v[:size]...)
+	v = v[size:]
+	for {
+		next := bytes.IndexAny(v, `"'>`)
+		if next < 0 {
+			return nil, false
 		}
-		w.dst = append(w.dst, v[:quote+1]...)
-		if v[quote] == '>' {
-			return v[quote+1:]
+		if v[next] == '>' {
+			closed := bytes.HasSuffix(v[:next], []byte("/"))
+			if closed {
+				w.depth--
+			}
+			if len(bytes.Trim(v[:next], xmlSpace+"/")) > 0 {
+				return nil, false
+			}
+			w.dst = append(w.dst, v[:next+1]...)
+			return v[next+1:], true
 		}
-		attribute := bytes.TrimRight(bytes.TrimSpace(v[:quote]), "= \t\r\n")
-		mark := v[quote]
-		value, rest, _ := bytes.Cut(v[quote+1:], []byte{mark})
+		attribute, equals := bytes.CutSuffix(bytes.TrimRight(v[:next], xmlSpace), []byte("="))
+		attribute = bytes.Trim(attribute, xmlSpace)
+		mark := v[next]
+		value, after, closed := bytes.Cut(v[next+1:], []byte{mark})
+		if !equals || !closed || len(attribute) == 0 {
+			return nil, false
+		}
+		w.dst = append(w.dst, v[:next+1]...)
 		if bytes.HasPrefix(attribute, []byte("xml")) {
 			w.dst = append(w.dst, value...)
 		} else {
-			w.text(value, false)
+			w.text(w.attributeRule(attribute, rule), value, false)
 		}
 		w.dst = append(w.dst, mark)
-		v = rest
+		v = after
 	}
-	return nil
+}
+
+// attributeRule is the rule of an attribute of the innermost element.
+func (w *xmlWalk) attributeRule(name []byte, rule *leaf) *leaf {
+	if len(w.d.places) == 0 || w.depth == maxDepth {
+		return rule
+	}
+	w.attribute = append(append(w.attribute[:0], '@'), name...)
+	w.path[w.depth] = w.attribute
+	return w.d.at(w.path[:w.depth+1], rule)
 }
 
 // text masks text; literal says that it has no entities.
-func (w *xmlWalk) text(v []byte, literal bool) {
-	if len(bytes.TrimSpace(v)) == 0 || w.rule.keep {
+func (w *xmlWalk) text(rule *leaf, v []byte, literal bool) {
+	inner := bytes.Trim(v, xmlSpace)
+	if len(inner) == 0 || rule.keep {
 		if literal {
 			w.dst = appendXMLText(w.dst, v)
 		} else {
@@ -128,20 +191,23 @@ func (w *xmlWalk) text(v []byte, literal bool) {
 		}
 		return
 	}
-	if w.rule.null {
+	if rule.null {
 		return
 	}
+	before := bytes.Index(v, inner)
+	w.dst = append(w.dst, v[:before]...)
 	start := len(w.dst)
 	if literal {
-		w.dst = append(w.dst, v...)
+		w.dst = append(w.dst, inner...)
 	} else {
-		w.dst = appendXMLPlain(w.dst, v)
+		w.dst = appendXMLPlain(w.dst, inner)
 	}
 	middle := len(w.dst)
-	w.dst = w.rule.mask(w.dst, w.dst[start:middle:middle], w.entity, w.chance)
+	w.dst = rule.maskTyped(w.dst, w.dst[start:middle:middle], w.entity, w.chance)
 	end := len(w.dst)
 	w.dst = appendXMLText(w.dst, w.dst[middle:end:end])
 	w.dst = append(w.dst[:start], w.dst[end:]...)
+	w.dst = append(w.dst, v[before+len(inner):]...)
 }
 
 var entities = map[string]string{"lt": "<", "gt": ">", "amp": "&", "quot": `"`, "apos": "'"}
