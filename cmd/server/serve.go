@@ -16,12 +16,16 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/neontwin/neontwin/internal/catalog"
 	"github.com/neontwin/neontwin/internal/checks"
 	"github.com/neontwin/neontwin/internal/config"
+	"github.com/neontwin/neontwin/internal/detect"
 	"github.com/neontwin/neontwin/internal/github"
 	"github.com/neontwin/neontwin/internal/jobs"
+	"github.com/neontwin/neontwin/internal/mask"
 	"github.com/neontwin/neontwin/internal/neon"
 	"github.com/neontwin/neontwin/internal/pglocal"
+	"github.com/neontwin/neontwin/internal/privacy"
 	"github.com/neontwin/neontwin/internal/refresh"
 	"github.com/neontwin/neontwin/internal/store"
 	"github.com/neontwin/neontwin/internal/twin"
@@ -87,11 +91,15 @@ func (s *service) wire() error {
 		return fmt.Errorf("set up the GitHub App: %w", err)
 	}
 	s.metrics.budget(app)
+	filler, err := refreshService(s.cfg, s.log)
+	if err != nil {
+		return err
+	}
 	queue, err := jobs.New(jobs.Config{
 		CatchUp: catchUp(s.cfg, app),
 		Pool:    s.pool, Logger: s.log,
 		Decider:         webhook.NewProcessor(app, policy(s.cfg), s.store, s.store, s.log),
-		Filler:          s.metrics.observe(refreshService(s.cfg, s.log)),
+		Filler:          s.metrics.observe(filler),
 		Reporter:        located{checks.New(app, s.cfg.PublicURL, s.log), branches(s.cfg)},
 		SyncConcurrency: s.cfg.SyncConcurrency, Drain: s.cfg.ShutdownDrain, LeaseTTL: s.cfg.LeaseTTL, ProgressEvery: s.cfg.ProgressEvery,
 	})
@@ -142,21 +150,64 @@ func policy(cfg config.Config) webhook.Policy {
 }
 
 // refreshService resolves the operator's names to addresses.
-func refreshService(cfg config.Config, log *slog.Logger) *refresh.Service {
+func refreshService(cfg config.Config, log *slog.Logger) (*refresh.Service, error) {
 	s := &refresh.Service{
 		Refresher: &refresh.Refresher{ToolsDir: cfg.PostgresBin, Logger: log},
 		Sources:   make(map[string]refresh.Source), Targets: make(map[string]refresh.Target),
 	}
 	for name, source := range cfg.Sources {
-		s.Sources[name] = refresh.Source{Address: source.URL.Reveal(), MaxRate: source.MaxRate}
+		policy, err := privacyPolicy(source)
+		if err != nil {
+			return nil, fmt.Errorf("read source %s: %w", name, err)
+		}
+		s.Sources[name] = refresh.Source{Address: source.URL.Reveal(), MaxRate: source.MaxRate, Policy: policy}
 	}
 	for name, target := range cfg.Targets {
+		secret, err := maskKey(cfg, target)
+		if err != nil {
+			return nil, fmt.Errorf("read target %s: %w", name, err)
+		}
 		s.Targets[name] = refresh.Target{
 			Locate: locator(cfg, target, log), Publish: target.Publish, Adopt: target.Adopt,
 			Accept: target.Accept, SourceGrants: target.SourceGrants, Deep: target.VerifyHash, Jobs: target.Jobs,
+			MaskKey: secret,
 		}
 	}
-	return s
+	return s, nil
+}
+
+// privacyPolicy is what the operator of a source says of its columns.
+func privacyPolicy(source config.Source) (privacy.Policy, error) {
+	p := privacy.Policy{Must: source.MustMask, Safe: source.Safe, SafeTypes: source.SafeTypes, Harmless: detect.DefaultRules()}
+	for _, text := range source.Safe {
+		if _, err := catalog.ParsePattern(text, 3); err != nil {
+			return p, fmt.Errorf("safe column %s: %w", text, err)
+		}
+	}
+	if source.Harmless == nil {
+		return p, nil
+	}
+	p.Harmless = nil
+	for _, rule := range source.Harmless {
+		if !slices.Contains(detect.HarmlessRules(), detect.Harmless(rule)) {
+			return p, fmt.Errorf("there is no rule %s for what is harmless; there are %v", rule, detect.HarmlessRules())
+		}
+		p.Harmless = append(p.Harmless, detect.Harmless(rule))
+	}
+	return p, nil
+}
+
+// maskKey is the key of a target, or the service's; the zero one where there is
+// none, with which nothing can be masked.
+func maskKey(cfg config.Config, target config.Target) (mask.Secret, error) {
+	key := target.MaskKey
+	if key.IsZero() {
+		key = cfg.MaskKey
+	}
+	if key.IsZero() {
+		return mask.Secret{}, nil
+	}
+	return mask.ParseSecret(key.Reveal())
 }
 
 // locator says how a target's address is found.

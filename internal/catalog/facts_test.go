@@ -29,7 +29,9 @@ func TestFacts(t *testing.T) {
 		INSERT INTO people SELECT i, 'm' || i, 'l' || i % 10, date '2000-01-01' + i, '1', 'ok' FROM generate_series(1, 100) i;
 		ANALYZE people`)
 	s := read(t, url)
-	f := inTx(t, url, func(ctx context.Context, q catalog.Querier) (*catalog.Facts, error) { return catalog.ReadFacts(ctx, q, s) })
+	f := inTx(t, url, func(ctx context.Context, q catalog.Querier) (*catalog.Facts, error) {
+		return catalog.ReadFacts(ctx, q, s)
+	})
 	var got []string
 	for _, table := range slices.Concat(s.Tables, s.Parents) {
 		for _, u := range f.Uniques[table.OID] {

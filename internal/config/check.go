@@ -4,6 +4,7 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/pem"
 	"net"
 	"net/url"
@@ -115,6 +116,23 @@ func checkName(value string) string {
 func checkTwinName(value string) string {
 	if !twinName.MatchString(value) || value == "configuration" {
 		return "must be 1 to 39 lower-case letters, digits or hyphens, no hyphen first, and not the word configuration"
+	}
+	return ""
+}
+
+// checkMaskKey accepts 32 bytes in hexadecimal digits.
+func checkMaskKey(value string) string {
+	if b, err := hex.DecodeString(value); err != nil || len(b) != 32 {
+		return "must be 64 hexadecimal digits, made by: openssl rand -hex 32"
+	}
+	return ""
+}
+
+// checkColumns accepts what may be the name of a column or a pattern of some.
+// Whether it is one is told when the service starts.
+func checkColumns(value string) string {
+	if strings.Count(value, ".") < 2 || strings.ContainsAny(value, "\n\r\x00") {
+		return "must name columns by schema, table and column"
 	}
 	return ""
 }

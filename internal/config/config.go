@@ -44,6 +44,10 @@ type Config struct {
 	// NeonAPIURL is where the Neon API answers, without a slash at its end.
 	NeonAPIURL string
 
+	// MaskKey is what stand-ins depend on, for targets that name none of their
+	// own: 64 hexadecimal digits.
+	MaskKey Secret
+
 	// ListenAddr is where webhooks and pages are served.
 	ListenAddr string
 	// AdminAddr is where metrics and health are served; never public.
@@ -100,6 +104,12 @@ type Source struct {
 	AllowSQL bool
 	// MaxRate bounds the bytes a second that a run reads from it; 0 is no bound.
 	MaxRate int64
+	// Safe are patterns of columns, as schema.table.column, and SafeTypes types
+	// whose values may stand in an anonymized Twin as they are.
+	Safe, SafeTypes []string
+	// Harmless are the rules by which detection may call a column harmless; nil
+	// leaves it to the default.
+	Harmless []string
 }
 
 // Target is a database that is a Twin. Exactly one of URL and Neon is set.
@@ -108,6 +118,8 @@ type Target struct {
 	URL Secret
 	// Neon says where it stands on Neon.
 	Neon *Neon
+	// MaskKey is the Twin's own; unset, Config.MaskKey is used.
+	MaskKey Secret
 	// Publish says how a new generation takes its place.
 	Publish twin.Strategy
 	// Repositories are those whose Twins it may be, as owner/name.

@@ -111,6 +111,18 @@ func (f *file) source(n ast.Node, path string) Source {
 		"must_mask":    func(n ast.Node, path string) { s.MustMask = f.boolean(n, path) },
 		"allow_sql":    func(n ast.Node, path string) { sql, s.AllowSQL = true, f.boolean(n, path) },
 		"max_rate":     func(n ast.Node, path string) { s.MaxRate = f.rate(n, path) },
+		"safe": func(n ast.Node, path string) {
+			f.mapping(n, path, map[string]field{
+				"columns": func(n ast.Node, path string) { s.Safe = f.list(n, path, checkColumns, `["public.products.*"]`) },
+				"types":   func(n ast.Node, path string) { s.SafeTypes = f.list(n, path, checkNotLong, "[boolean, date]") },
+			})
+		},
+		"harmless": func(n ast.Node, path string) {
+			s.Harmless = f.list(n, path, checkHazard, "[surrogate_key, boolean]")
+			if s.Harmless == nil {
+				s.Harmless = []string{} // none at all
+			}
+		},
 	}, "url", "repositories")
 	if !sql {
 		s.AllowSQL = !s.MustMask
@@ -124,6 +136,7 @@ func (f *file) target(n ast.Node, path string) Target {
 	f.mapping(n, path, map[string]field{
 		"url":          func(n ast.Node, path string) { url, t.URL = true, f.url(n, path) },
 		"neon":         func(n ast.Node, path string) { neon, t.Neon = true, f.neon(n, path) },
+		"mask_key":     func(n ast.Node, path string) { t.MaskKey = f.maskKey(n, path) },
 		"publish":      func(n ast.Node, path string) { t.Publish = f.publish(n, path) },
 		"repositories": func(n ast.Node, path string) { t.Repositories = f.repositories(n, path) },
 		"adopt":        func(n ast.Node, path string) { t.Adopt = f.boolean(n, path) },

@@ -26,6 +26,7 @@ var fileEnv = map[string]string{
 	"NEON_API_KEY":      "napi_sw0rdfish",
 	"POOLED":            "postgres://u:sw0rdfish@ep-cool-pooler.eu.neon.tech/shop",
 	"BRACES":            "${NEON_API_KEY}",
+	"SHOP_MASK_KEY":     "8f1d0c6f5b7a4e2d9c3b1a0f7e6d5c4b3a29181716253443526170f8e9dacbbd",
 }
 
 func loadFile(text string) (config.Config, error) {
@@ -52,7 +53,7 @@ func TestFile(t *testing.T) {
 				t.Fatal(err)
 			}
 			got := describe(loadFile(string(archive.Files[0].Data)))
-			if strings.Contains(got, "sw0rd") {
+			if strings.Contains(got, "sw0rd") || strings.Contains(got, "8f1d0c6f") {
 				t.Errorf("a secret is shown:\n%s", got)
 			}
 			if *update {

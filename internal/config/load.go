@@ -33,6 +33,12 @@ func Load(role Role, getenv func(string) string, readFile func(string) ([]byte, 
 	l.gitHub(&c.GitHub, role)
 	c.NeonAPIURL = strings.TrimRight(l.text("NEON_API_URL", defaultNeonAPI, checkAPIURL), "/")
 	l.server(&c)
+	if key, _ := l.fileOr("NEONTWIN_MASK_KEY"); key != "" {
+		if what := checkMaskKey(key); what != "" {
+			l.wrong(l.origin("NEONTWIN_MASK_KEY"), what)
+		}
+		c.MaskKey = NewSecret(key)
+	}
 	l.file(&c)
 	l.envTwin(&c)
 	l.apart(&c)

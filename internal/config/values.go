@@ -132,8 +132,20 @@ func holdsPassword(raw string) bool {
 }
 
 // key reads a secret that must come from the environment whole.
-func (f *file) key(n ast.Node, path string) Secret {
-	const example = "${NEON_API_KEY}"
+func (f *file) key(n ast.Node, path string) Secret { return f.hidden(n, path, "${NEON_API_KEY}") }
+
+// maskKey is a key that stand-ins depend on.
+func (f *file) maskKey(n ast.Node, path string) Secret {
+	const example = "${SHOP_MASK_KEY}"
+	key := f.hidden(n, path, example)
+	if what := checkMaskKey(key.Reveal()); !key.IsZero() && what != "" {
+		f.wrong(n, path, what, example)
+	}
+	return key
+}
+
+// hidden is a secret, which must come from the environment.
+func (f *file) hidden(n ast.Node, path, example string) Secret {
 	raw, ok := f.raw(n, path, example)
 	if !ok {
 		return Secret{}

@@ -33,6 +33,8 @@ func Variables() []Variable {
 		{"NEON_API_URL", "https://console.neon.tech/api/v2", "https://console.neon.tech/api/v2", "where Neon's API answers"},
 
 		{"NEONTWIN_CONFIG", "", "/etc/neontwin/neontwin.yml", "the operator's file"},
+		{"NEONTWIN_MASK_KEY", "", "the output of: openssl rand -hex 32", "what stand-ins in anonymized Twins depend on; keep it, another one changes all of them"},
+		{"NEONTWIN_MASK_KEY_FILE", "", "/run/secrets/mask-key", "a file that holds it"},
 		{"LISTEN_ADDR", ":8080", ":8080", "webhooks and pages"},
 		{"ADMIN_ADDR", "127.0.0.1:9090", "127.0.0.1:9090", "metrics and health; never public"},
 		{"PUBLIC_URL", "no links", "https://twins.example.com", "where people reach LISTEN_ADDR"},

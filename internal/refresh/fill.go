@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"strconv"
 
+	"github.com/neontwin/neontwin/internal/mask"
 	"github.com/neontwin/neontwin/internal/neon"
+	"github.com/neontwin/neontwin/internal/privacy"
 	"github.com/neontwin/neontwin/internal/twin"
 )
 
@@ -20,8 +22,9 @@ type Service struct {
 // Source is what Twins are copied from.
 type Source struct {
 	Address string
-	// MaxRate is as in Job.
+	// MaxRate and Policy are as in Job.
 	MaxRate int64
+	Policy  privacy.Policy
 }
 
 // Target is where a Twin lives.
@@ -31,7 +34,8 @@ type Target struct {
 	Locate  func(ctx context.Context) (string, error)
 	Publish twin.Strategy
 	Adopt   bool
-	// Accept, SourceGrants, Deep and Jobs are as in Job.
+	// MaskKey, Accept, SourceGrants, Deep and Jobs are as in Job.
+	MaskKey      mask.Secret
 	Accept       []string
 	SourceGrants bool
 	Deep         bool
@@ -58,7 +62,7 @@ func (s *Service) Fill(ctx context.Context, run twin.Run, lease twin.Lease) (twi
 	}
 	return s.Sync(ctx, Job{
 		Accept: target.Accept, Grants: grants, Deep: target.Deep,
-		Source: source.Address, Target: address, Mode: run.Spec.Mode, Subset: run.Spec.Subset, Masking: run.Spec.Masking, Publish: target.Publish, Adopt: target.Adopt,
+		Source: source.Address, Target: address, Mode: run.Spec.Mode, Subset: run.Spec.Subset, Masking: run.Spec.Masking, Policy: source.Policy, MaskKey: target.MaskKey, Publish: target.Publish, Adopt: target.Adopt,
 		Jobs: target.Jobs, MaxRate: source.MaxRate, Run: strconv.FormatInt(run.ID, 10), Commit: run.SHA, Exclusive: true,
 	}, lease)
 }
