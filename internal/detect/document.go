@@ -46,6 +46,17 @@ func step(key string) string {
 	return key
 }
 
+// read notes the values of a document of a kind.
+func (p *places) read(kind mask.Kind, doc string) {
+	if kind == mask.XML {
+		p.readXML(doc)
+	} else if kind == mask.HStore {
+		p.readHStore(doc)
+	} else {
+		p.readJSON(doc)
+	}
+}
+
 // readJSON notes the values of a document, as far as it goes: it may be cut.
 func (p *places) readJSON(doc string) {
 	d := json.NewDecoder(strings.NewReader(doc))
@@ -151,14 +162,7 @@ func hstoreWord(s string) (word, rest string, ok bool) {
 func inDocuments(c Column, in place, values []string) Finding {
 	p := places{values: map[string][]string{}}
 	for _, v := range values {
-		switch c.Kind {
-		case mask.XML:
-			p.readXML(v)
-		case mask.HStore:
-			p.readHStore(v)
-		default:
-			p.readJSON(v)
-		}
+		p.read(c.Kind, v)
 	}
 	slices.Sort(p.order)
 	out := Finding{}

@@ -110,7 +110,7 @@ func isRole(s string) bool {
 // public reports whether an address of a machine can be a visitor's.
 func public(s string) bool {
 	a, err := netip.ParseAddr(s)
-	return err == nil && !a.IsPrivate() && !a.IsLoopback() && !a.IsUnspecified() && !a.IsMulticast() && !a.IsLinkLocalUnicast() && a != netip.AddrFrom4([4]byte{255, 255, 255, 255})
+	return err == nil && !a.IsPrivate() && !a.IsLoopback() && !a.IsUnspecified() && !a.IsMulticast() && !a.IsLinkLocalUnicast() && !strings.HasPrefix(s, "255.")
 }
 
 func isMAC(s string) bool { return macForm.MatchString(s) }

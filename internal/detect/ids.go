@@ -92,13 +92,8 @@ func cpf(v string) bool {
 	if len(v) != 11 || !allDigits(v) {
 		return false
 	}
-	digit := func(sum int) byte {
-		if r := sum * 10 % 11; r < 10 {
-			return byte(r) + '0'
-		}
-		return '0'
-	}
-	return digit(weighed(v, 10, 9, 8, 7, 6, 5, 4, 3, 2)) == v[9] && digit(weighed(v, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2)) == v[10]
+	digit := func(sum int) int { return sum * 10 % 11 % 10 }
+	return digit(weighed(v, 10, 9, 8, 7, 6, 5, 4, 3, 2)) == int(v[9]-'0') && digit(weighed(v, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2)) == int(v[10]-'0')
 }
 
 // nif is Portugal's number of a person.
@@ -142,8 +137,8 @@ func steuerID(v string) bool {
 
 // pensionNumber is that of Germany's pension insurance.
 func pensionNumber(v string) bool {
-	letter := int(v[8]-'A') + 1
-	digits := v[:8] + string([]byte{byte(letter/10) + '0', byte(letter%10) + '0'}) + v[9:11]
+	letter := v[8] - 'A' + 1
+	digits := v[:8] + string([]byte{letter/10 + '0', letter%10 + '0'}) + v[9:11]
 	sum := 0
 	for i, w := range []int{2, 1, 2, 5, 7, 1, 2, 1, 2, 1, 2, 1} {
 		p := int(digits[i]-'0') * w

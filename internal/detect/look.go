@@ -24,17 +24,15 @@ func Table(columns []Column, values [][]string) []Finding {
 		sights[i] = look(values[i])
 		out[i] = within1(c, in, values[i], sights[i])
 		if s := named(tokens(c.Name), in); out[i].Personal {
-			switch out[i].Class {
-			case mask.FirstName:
+			switch class := out[i].Class; {
+			case class == mask.FirstName:
 				in.first, identity["first_name"] = true, true
-			case mask.LastName:
+			case class == mask.LastName:
 				in.last, identity["last_name"] = true, true
-			case mask.FullName, mask.NationalID, mask.Email, mask.Phone:
-				identity[topic(out[i].Class)] = true
-			default:
-				if s.topic == "birth" || s.topic == "username" {
-					identity[s.topic] = true
-				}
+			case has([]mask.Class{mask.FullName, mask.NationalID, mask.Email, mask.Phone}, class):
+				identity[topic(class)] = true
+			case s.topic == "birth" || s.topic == "username":
+				identity[s.topic] = true
 			}
 		}
 	}
@@ -116,7 +114,7 @@ func (s *sight) adjust(f Finding, said saying) Finding {
 // moment is when something happened in a table of care: that tells of whoever
 // was treated. What the system notes by itself does not.
 func moment(c Column, in place, words []string) Finding {
-	if c.Kind != mask.Moment || !in.care || says(words, noted) {
+	if c.Kind != mask.Moment || !in.care || says(words, "noted") {
 		return Finding{}
 	}
 	return Finding{Personal: true, Class: mask.DateShift, Confidence: 0.6, Reason: "when somebody was treated, by its table's name"}

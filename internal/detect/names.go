@@ -222,7 +222,7 @@ func (d *dict) someones(words []string) topic {
 		case k == people:
 			someone, i = true, i+n
 			continue
-		case has([]string{"nr", "no", "num", "nro", "number", "nummer", "numero", "codigo", "codice", "kennung"}, w):
+		case d.in("number", words[i:i+1]) > 0:
 			numbered = true
 		case d.in("filler", words[i:]) == 0 && len(w) > 2 && w != "by" && w != "por" && w != "par" && w != "von" && w != "door":
 			return ""

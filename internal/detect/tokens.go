@@ -98,8 +98,23 @@ func (d *dict) singular(word string) (string, bool) {
 
 // endings turn a plural of one of the languages into a singular.
 var endings = [][2]string{
-	{"s", ""}, {"es", ""}, {"ies", "y"}, {"n", ""}, {"en", ""}, {"sen", ""}, {"x", ""},
-	{"i", "e"}, {"i", "o"}, {"e", "a"}, {"oes", "ao"}, {"aes", "ao"}, {"ais", "al"}, {"eis", "el"}, {"ns", "m"}, {"aux", "al"}, {"innen", "in"},
+	{"s", ""},
+	{"es", ""},
+	{"ies", "y"},
+	{"n", ""},
+	{"en", ""},
+	{"sen", ""},
+	{"x", ""},
+	{"i", "e"},
+	{"i", "o"},
+	{"e", "a"},
+	{"oes", "ao"},
+	{"aes", "ao"},
+	{"ais", "al"},
+	{"eis", "el"},
+	{"ns", "m"},
+	{"aux", "al"},
+	{"innen", "in"},
 }
 
 // stem takes an ending off if that leaves a word.
