@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"testing"
 	"time"
@@ -116,40 +117,51 @@ func TestCheckSurvivesAShortOutageOnly(t *testing.T) {
 	}
 }
 
+// TestAShortOutageOfTheDatabaseCostsNoSync, neither one that is at work nor one
+// that has published and finds nobody to tell.
 func TestAShortOutageOfTheDatabaseCostsNoSync(t *testing.T) {
 	t.Parallel()
-	cluster := pgtest.Cluster(t, nil)
-	pool := openPool(t, cluster.URL("postgres"))
-	if err := Migrate(t.Context(), pool, quiet()); err != nil {
-		t.Fatal(err)
-	}
-	cfg := fast(pool)
-	cfg.LeaseTTL = patience
-	down := make(chan struct{})
-	started := sync.OnceFunc(func() {
-		defer close(down)
-		if err := cluster.Stop(t.Context()); err != nil {
-			t.Error(err)
-		}
-	})
-	cfg.Filler = filler(func(_ context.Context, _ twin.Run, l twin.Lease) (twin.Report, error) {
-		started()
-		return twin.Report{Run: l.Token()}, nil // published, and nobody to tell it to
-	})
-	work(t, cfg)
-	run := enqueue(t, inserter(t, pool), request(1))
-	<-down
-	again, err := pglocal.Start(t.Context(), pglocal.Options{Dir: cluster.Dir(), Volatile: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = again.Kill(context.Background()) })
-	eventually(t, "the run succeeds", func() bool {
-		var state twin.State
-		_ = pool.QueryRow(t.Context(), "SELECT state FROM sync_run WHERE id = $1", run).Scan(&state)
-		return state == twin.Succeeded
-	})
-	if r := getRun(t, pool, run); r.Attempt != 1 {
-		t.Errorf("published by attempt %d: a finished sync was done again", r.Attempt)
+	for _, working := range []bool{true, false} {
+		t.Run(fmt.Sprintf("working=%t", working), func(t *testing.T) {
+			t.Parallel()
+			cluster := pgtest.Cluster(t, nil)
+			pool := openPool(t, cluster.URL("postgres"))
+			check(t, Migrate(t.Context(), pool, quiet()))
+			cfg := fast(pool)
+			cfg.LeaseTTL = patience
+			down, up := make(chan struct{}), make(chan struct{})
+			started := sync.OnceFunc(func() {
+				defer close(down)
+				if err := cluster.Stop(t.Context()); err != nil {
+					t.Error(err)
+				}
+			})
+			cfg.Filler = filler(func(ctx context.Context, _ twin.Run, l twin.Lease) (twin.Report, error) {
+				started()
+				if working {
+					select {
+					case <-up:
+					case <-ctx.Done():
+						return twin.Report{}, context.Cause(ctx)
+					}
+				}
+				return twin.Report{Run: l.Token()}, nil
+			})
+			work(t, cfg)
+			run := enqueue(t, inserter(t, pool), request(1))
+			<-down
+			again, err := pglocal.Start(t.Context(), pglocal.Options{Dir: cluster.Dir(), Volatile: true})
+			check(t, err)
+			t.Cleanup(func() { _ = again.Kill(context.Background()) })
+			close(up)
+			eventually(t, "the run succeeds", func() bool {
+				var state twin.State
+				_ = pool.QueryRow(t.Context(), "SELECT state FROM sync_run WHERE id = $1", run).Scan(&state)
+				return state == twin.Succeeded
+			})
+			if r := getRun(t, pool, run); r.Attempt != 1 {
+				t.Errorf("published by attempt %d: a sync was done again", r.Attempt)
+			}
+		})
 	}
 }

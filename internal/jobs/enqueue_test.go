@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/neontwin/neontwin/internal/pgtest"
 	"github.com/neontwin/neontwin/internal/store"
 	"github.com/neontwin/neontwin/internal/twin"
 )
@@ -95,7 +96,10 @@ func TestManyEnqueuesAtOnce(t *testing.T) {
 	t.Parallel()
 	_, pool := database(t)
 	i := inserter(t, pool)
-	const commits = 200
+	commits := 200
+	if pgtest.Everything() {
+		commits = 2000
+	}
 	var all []twin.Request
 	for n := range commits {
 		all = append(all, request(n), push(n))
@@ -238,7 +242,14 @@ func TestRowsKeepToTheRules(t *testing.T) {
 			SELECT twin_id, 'x', trigger, ref, sha, at, spec, target, 'queued', 1 FROM sync_run WHERE id = $1`,
 		"running without a lease": `UPDATE sync_run SET state = 'running' WHERE id = $1`,
 		"ended without a time":    `UPDATE sync_run SET state = 'succeeded' WHERE id = $1`,
-		"unknown state":           `UPDATE sync_run SET state = 'lost', finished_at = now() WHERE id = $1`,
+		"two running on one target": `WITH other AS (
+				INSERT INTO twin (installation_id, repository_id, owner, repository_name, default_branch, name, config, config_sha)
+				SELECT installation_id, repository_id, owner, repository_name, default_branch, 'other', config, config_sha FROM twin RETURNING id)
+			INSERT INTO sync_run (twin_id, page_key, trigger, ref, sha, at, spec, target, state, max_attempts, lease_token)
+			SELECT i, 'x' || i, trigger, ref, sha, at, spec, target, 'running', 1, 1 FROM sync_run r, (SELECT id FROM other UNION SELECT id FROM twin) AS t (i) WHERE r.id = $1`,
+		"one target of two Twins": `INSERT INTO twin (installation_id, repository_id, owner, repository_name, default_branch, name, config, config_sha, target)
+			SELECT installation_id, repository_id, owner, repository_name, default_branch, 'other', config, config_sha, target FROM twin WHERE $1 > 0`,
+		"unknown state": `UPDATE sync_run SET state = 'lost', finished_at = now() WHERE id = $1`,
 	} {
 		if _, err := pool.Exec(t.Context(), sql, run); err == nil {
 			t.Errorf("%s: the database took it", name)

@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"slices"
 	"strings"
@@ -437,6 +438,14 @@ func TestEveryKindStatesItsTimeout(t *testing.T) {
 		}
 	}
 	for _, args := range []river.JobArgsWithInsertOpts{webhookArgs{}, syncArgs{}, reportArgs{}, dueArgs{}} {
+		var fields map[string]any
+		text, err := json.Marshal(args)
+		if err == nil {
+			err = json.Unmarshal(text, &fields)
+		}
+		if err != nil || len(fields) != 1 { // what it is about stands in our rows
+			t.Errorf("the arguments of %T are %s, want an id alone: %v", args, text, err)
+		}
 		o := args.InsertOpts()
 		if o.Queue == "" || o.MaxAttempts == 0 || !cmp.Equal(o.UniqueOpts, river.UniqueOpts{}) {
 			t.Errorf("%T: %+v", args, o)

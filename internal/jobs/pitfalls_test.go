@@ -42,7 +42,7 @@ func TestAJobThatIsOverBeforeItsRun(t *testing.T) {
 }
 
 // TestAZombieIsFinalised: by River's leader, once the job of a dead worker is
-// old enough and marked.
+// old enough and marked. That of a sync which takes as long is left alone.
 func TestAZombieIsFinalised(t *testing.T) {
 	t.Parallel()
 	pgtest.Long(t)
@@ -51,11 +51,66 @@ func TestAZombieIsFinalised(t *testing.T) {
 	execute(t, pool, `UPDATE river.river_job SET state = 'running', attempt = 1, attempted_at = now() - interval '1 h', attempted_by = '{dead}' WHERE kind = 'sync_run'`)
 	execute(t, pool, `UPDATE sync_run SET state = 'running', attempt = 1, lease_token = 1, lease_owner = 'dead', lease_expires_at = now() - interval '1 h'`)
 	zombie := one[int64](t, pool, "SELECT river_job_id FROM sync_run WHERE id = $1", run)
-	work(t, fast(pool))
-	await(t, pool, run, twin.Succeeded)
-	eventually(t, "the zombie is finalised", func() bool {
-		return one[string](t, pool, "SELECT state FROM river.river_job WHERE id = $1", zombie) == "cancelled"
+	cfg := fast(pool)
+	began, finish := make(chan struct{}), make(chan struct{})
+	cfg.Filler = filler(func(ctx context.Context, r twin.Run, l twin.Lease) (twin.Report, error) {
+		if r.ID != run {
+			close(began)
+			<-finish
+		}
+		return fillOnce(ctx, r, l)
 	})
+	work(t, cfg)
+	await(t, pool, run, twin.Succeeded)
+	long := enqueue(t, inserter(t, pool), request(2))
+	<-began
+	execute(t, pool, `UPDATE river.river_job SET attempted_at = now() - interval '5 h' WHERE id = (SELECT river_job_id FROM sync_run WHERE id = $1)`, long)
+	for range 2 { // the second is marked after the first was seen to
+		eventually(t, "the zombie is finalised", func() bool {
+			return one[string](t, pool, "SELECT state FROM river.river_job WHERE id = $1", zombie) == "cancelled"
+		})
+		execute(t, pool, `UPDATE river.river_job SET state = 'running', finalized_at = NULL WHERE id = $1`, zombie)
+	}
+	close(finish)
+	if r := await(t, pool, long, twin.Succeeded); r.Attempt != 1 {
+		t.Errorf("a long sync took %d attempts", r.Attempt)
+	}
+	if n := one[int](t, pool, "SELECT attempt FROM river.river_job WHERE id = (SELECT river_job_id FROM sync_run WHERE id = $1)", long); n != 1 {
+		t.Errorf("River has begun its job %d times", n)
+	}
+}
+
+// TestAJobOfANewerVersion is left for whoever knows it: in a deploy both work
+// side by side.
+func TestAJobOfANewerVersion(t *testing.T) {
+	t.Parallel()
+	_, pool := database(t)
+	q := work(t, fast(pool))
+	for _, queue := range []string{queueSync, queueWebhook, queueReport} {
+		execute(t, pool, `INSERT INTO river.river_job (kind, queue, args, max_attempts, state, priority, scheduled_at)
+			VALUES ('not_yet_known', $1, '{}', 1, 'available', 1, now() - interval '1 h')`, queue)
+	}
+	await(t, pool, enqueue(t, q.Inserter, request(1)), twin.Succeeded)
+	if n := one[int](t, pool, "SELECT count(*) FROM river.river_job WHERE kind = 'not_yet_known' AND state = 'available' AND attempt = 0"); n != 3 {
+		t.Errorf("%d of 3 jobs of a newer version are left", n)
+	}
+}
+
+// TestHeartbeatsDontWaitForOthers: the pool may be busy for as long as it likes.
+func TestHeartbeatsDontWaitForOthers(t *testing.T) {
+	t.Parallel()
+	_, pool := database(t)
+	q := idle(t, pool)
+	c := claimAs(t, q, enqueue(t, q.Inserter, request(1)))
+	for range pool.Config().MaxConns {
+		conn, err := pool.Acquire(t.Context())
+		check(t, err)
+		defer conn.Release()
+	}
+	_, lose := context.WithCancelCause(t.Context())
+	if err := newLease(q, c, time.Now(), make(chan struct{}), lose, lose).beat(t.Context(), nil); err != nil {
+		t.Errorf("all connections are taken: %v", err)
+	}
 }
 
 // TestOnlyAnInterruptionGivesTheAttemptBack: River looks for context.Canceled
