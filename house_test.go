@@ -63,7 +63,7 @@ var layers = map[string][]string{
 	"cmd/sandbox": {everything},
 
 	// What measures a command from outside.
-	"bench":          {"internal/twin"},
+	"bench":          {"internal/twin", "internal/detect", "internal/mask", "bench/columns"},
 	"bench/columns":  {},
 	"bench/webhooks": {},
 

@@ -29,6 +29,8 @@ type results struct {
 	// Watched are single runs on loopback that were watched and count for
 	// nothing else: ours first.
 	Watched []watched `json:"watched,omitempty"`
+	// Detected are the halves of the labelled columns.
+	Detected []detection `json:"detected,omitempty"`
 }
 
 // series are one contender's runs.
@@ -59,6 +61,9 @@ func (b *bench) everything(ctx context.Context) (*results, error) {
 	}
 	r := &results{}
 	if r.Machine, err = b.describe(ctx, shop); err != nil {
+		return nil, err
+	}
+	if r.Detected, err = detections(); err != nil {
 		return nil, err
 	}
 	list := b.contenders()

@@ -94,6 +94,7 @@ func (r *results) markdown() string {
 	fmt.Fprintf(&w, "\n## With %s to the target\n\nMedians of %s. The source stays near.\n\n", r.trip(), twin.HumanPlural(int64(m.FarRuns), "run"))
 	table(&w, comparison(r.Far))
 	r.small(&w)
+	detectionPart(&w, r.Detected)
 	r.conditions(&w)
 	r.remarks(&w)
 	return w.String()

@@ -84,4 +84,11 @@ type Finding struct {
 	Paths []mask.PathRule
 }
 
+// Worded reports whether a class makes words, for which a language counts.
+func Worded(c mask.Class) bool {
+	return has([]mask.Class{
+		mask.FirstName, mask.LastName, mask.FullName, mask.Street, mask.City, mask.Company, mask.FreeText,
+	}, c)
+}
+
 func has[T comparable](list []T, v T) bool { return slices.Contains(list, v) }

@@ -48,7 +48,7 @@ func step(key string) string {
 
 // read notes the values of a document of a kind.
 func (p *places) read(kind mask.Kind, doc string) {
-	if kind == mask.XML {
+	if kind == mask.XML { //nolint:staticcheck // a switch would have to list all kinds
 		p.readXML(doc)
 	} else if kind == mask.HStore {
 		p.readHStore(doc)
@@ -99,7 +99,7 @@ func (p *places) value(d *json.Decoder, path []string) bool {
 }
 
 // readXML notes the text of elements and attributes. A path is the names of
-// the elements below the root.
+// the elements from the outermost on, and @ with that of the attribute.
 func (p *places) readXML(doc string) {
 	d := xml.NewDecoder(strings.NewReader(doc))
 	d.Strict = false
@@ -114,7 +114,7 @@ func (p *places) readXML(doc string) {
 			path = append(path, step(t.Name.Local))
 			for _, a := range t.Attr {
 				if a.Name.Space != "xmlns" && a.Name.Local != "xmlns" {
-					p.add(append(slices.Clone(path), step(a.Name.Local)), a.Value)
+					p.add(append(slices.Clone(path), "@"+step(a.Name.Local)), a.Value)
 				}
 			}
 		case xml.EndElement:
@@ -177,8 +177,12 @@ func inDocuments(c Column, in place, values []string) Finding {
 			continue
 		}
 		out.Personal, out.Confidence = true, max(out.Confidence, f.Confidence)
-		if c.Kind != mask.XML { // the masker of XML has no paths
-			out.Paths = append(out.Paths, mask.PathRule{Path: path, Rule: mask.Rule{Class: f.Class, Locale: f.Locale}})
+		if c.Kind != mask.HStore { // whose pairs are masked alike
+			rule := mask.Rule{Class: f.Class}
+			if Worded(f.Class) {
+				rule.Locale = f.Locale
+			}
+			out.Paths = append(out.Paths, mask.PathRule{Path: path, Rule: rule})
 		}
 		words = append(words, f.Reason)
 	}
@@ -204,7 +208,7 @@ func numbers(values []string) bool {
 // lookInside judges a part of a document by its key, by those around it, and by
 // the column's name.
 func lookInside(part Column, in place, column string, values []string) Finding {
-	keys := strings.FieldsFunc(part.Name, func(r rune) bool { return r == '.' || r == '*' })
+	keys := strings.FieldsFunc(part.Name, func(r rune) bool { return r == '.' || r == '*' || r == '@' })
 	around := append([]string{column}, keys[:max(len(keys)-1, 0)]...)
 	part.Name = column
 	if len(keys) > 0 {
