@@ -6,6 +6,7 @@ import (
 	"text/tabwriter"
 
 	"github.com/neontwin/neontwin/internal/clone"
+	"github.com/neontwin/neontwin/internal/privacy"
 	"github.com/neontwin/neontwin/internal/twin"
 )
 
@@ -13,6 +14,12 @@ func printReport(w io.Writer, r twin.Report) {
 	fmt.Fprintf(w, "Published %s: %d tables, %d rows, %s in %s\n", r.Database, len(r.Tables), r.Rows(), twin.HumanBytes(r.Bytes()), twin.HumanSeconds(r.Seconds))
 	if len(r.Selections) > 0 {
 		fmt.Fprintf(w, "Kept %s.\n", twin.KeptOf(r.Selections))
+	}
+	if r.Masking != nil {
+		fmt.Fprintln(w, r.Masking.Words())
+		for _, p := range r.Masking.Suspicious() {
+			fmt.Fprintf(w, "Passed with the form of personal data: %s, %s\n", p.Column, p.Form())
+		}
 	}
 	fmt.Fprintf(w, "Snapshot of the source: %s (LSN %s), run %s\n", r.SnapshotAt.UTC().Format("2006-01-02 15:04:05 UTC"), r.SnapshotLSN, r.Run)
 	for _, v := range r.Verified {
@@ -33,7 +40,34 @@ func printPlan(w io.Writer, p *clone.Plan) {
 	fmt.Fprintf(w, "\nThen %d foreign keys, %d other definitions, %d sequences, %d statements for materialized views.\n",
 		len(p.ForeignKeys)+len(p.Attach), len(p.After), len(p.Sequences), len(p.Refresh))
 	printSelections(w, p.Selections)
+	printMasking(w, p.Privacy)
 	printHazards(w, p.Hazards)
+}
+
+// printMasking says what becomes of which columns, and why.
+func printMasking(w io.Writer, p *privacy.Plan) {
+	if p == nil {
+		return
+	}
+	fmt.Fprintf(w, "\n%d columns would be masked with key %s:\n\n", len(p.Masked), p.Key)
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "column\tclass\tdomain\twhy")
+	for _, m := range p.Masked {
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", m.Column, m.Class, m.Domain, m.Why)
+	}
+	_ = t.Flush() // its errors are the writer's
+	fmt.Fprintf(w, "\nThese would pass as they are:\n\n")
+	t = tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "column\twhy")
+	last := ""
+	for _, c := range p.Passed {
+		if c.Label != last { // partitions are one
+			fmt.Fprintf(t, "%s\t%s\n", c.Label, c.Why)
+		}
+		last = c.Label
+	}
+	_ = t.Flush() // its errors are the writer's
+	fmt.Fprintln(w)
 }
 
 // printSelections says which rows are kept of which tables, and why.

@@ -149,6 +149,23 @@ func cases() map[string]twin.Run {
 			r.Report.Mode = twin.SchemaOnly
 			r.Report.Selections = []twin.Selection{{Table: "public.table_00", Rule: twin.KeptNothing, Of: 7}, {Table: "public.table_01", Rule: twin.KeptNothing, Of: 1007}}
 		}),
+		"succeeded-anonymized": newRun(twin.Succeeded, func(r *twin.Run) {
+			r.Spec.Mode = twin.Anonymized
+			r.Report = report(2)
+			r.Report.Mode = twin.Anonymized
+			r.Report.Masking = &twin.MaskReport{
+				Key: "KEYIDENT", Scanned: 3000,
+				Masked: []twin.MaskedColumn{
+					{Column: "public.customers.email", Class: "email", Domain: "email", Why: "by its rule", Values: 119_800, Nulls: 234, DistinctIn: 118_000, DistinctOut: 118_000},
+					{Column: "public.customers.city", Class: "city", Domain: "city", Why: "by the rule *.*.city", Values: 120_034, DistinctIn: 912, DistinctOut: 410, Same: 17},
+				},
+				Passed: []twin.PassedColumn{
+					{Column: "public.customers.id", Why: "harmless, surrogate_key: a key that the database makes"},
+					{Column: "public.orders.ref", Why: "stated safe, by public.orders.*", Scanned: 1000, Found: map[string]int64{"phone": 2}},
+					{Column: "public.orders.state", Why: "stated safe by the operator, by public.orders.state", Scanned: 2000},
+				},
+			}
+		}),
 		"succeeded":         newRun(twin.Succeeded, func(r *twin.Run) { r.Report = report(42) }),
 		"succeeded-hazards": newRun(twin.Succeeded, succeededWithHazards),
 		"failed": newRun(twin.Failed, func(r *twin.Run) {

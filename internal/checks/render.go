@@ -13,6 +13,7 @@ import (
 const (
 	maxTables   = 15
 	maxReasons  = 3 // of one table
+	maxMasked   = 40
 	maxHazards  = 30
 	maxVerified = 30
 )
@@ -103,6 +104,7 @@ func (w *writer) succeeded() {
 	}
 	w.phases(*r)
 	w.selections(r.Selections)
+	w.masking(r.Masking)
 	w.tables(*r)
 	w.verified(r.Verified)
 	w.hazards(r.Hazards)
@@ -152,6 +154,39 @@ func (w *writer) selections(all []twin.Selection) {
 		w.f("| %s | %s | %s | %s |\n", code(s.Table), s.Kept(), text(string(s.Rule)), text(s.Because(maxReasons)))
 	}
 	w.rest(rest, "table")
+}
+
+// masking proves what was masked, and tells why the rest may pass.
+func (w *writer) masking(r *twin.MaskReport) {
+	if r == nil {
+		return
+	}
+	w.f("\n### Masking\n\n%s\n", text(r.Words()))
+	if len(r.Masked) > 0 {
+		w.f("\n| Column | Class | Values | NULL | Different | Unchanged by chance |\n|:--|:--|--:|--:|--:|--:|\n")
+	}
+	for _, m := range r.Masked[:min(len(r.Masked), maxMasked)] {
+		w.f("| %s | %s | %s | %s | %s | %s |\n", code(m.Column), code(m.Class), twin.HumanCount(m.Values), twin.HumanCount(m.Nulls), text(m.Different()), twin.HumanCount(m.Same))
+	}
+	w.rest(len(r.Masked)-maxMasked, "masked column")
+	if len(r.Passed) == 0 {
+		return
+	}
+	w.f("\nPassed as they are:\n\n")
+	for _, reason := range r.Reasons() {
+		w.f("- %s: %s\n", twin.HumanPlural(reason.Rows, "column"), text(reason.Words))
+	}
+	w.f("\n%s of them were looked at in the copy", twin.HumanPlural(r.Scanned, "value"))
+	odd := r.Suspicious()
+	if len(odd) == 0 {
+		w.f("; none has the form of an address, a phone number, a card or another identifier.\n")
+		return
+	}
+	w.f(":\n\n")
+	for _, p := range odd[:min(len(odd), maxTables)] {
+		w.f("- %s has the form of %s\n", code(p.Column), text(p.Form()))
+	}
+	w.rest(len(odd)-maxTables, "column")
 }
 
 func (w *writer) phases(r twin.Report) {

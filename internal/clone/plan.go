@@ -53,7 +53,9 @@ type Plan struct {
 	// Selections say which rows are kept of each table, and why; nil for a plan
 	// that keeps all.
 	Selections []twin.Selection
-	Hazards    []twin.Hazard
+	// Privacy says what becomes of the columns; nil where all values pass.
+	Privacy *privacy.Plan
+	Hazards []twin.Hazard
 
 	// bare is set where large objects are left behind on purpose.
 	bare bool
@@ -145,7 +147,7 @@ const (
 // snapshot. It fails where the two don't fit together.
 func New(s *catalog.Schema, a *pgtools.Archive, target Target, o Options) (*Plan, error) {
 	p := &Plan{
-		Mode: o.Mode, Session: a.Session(), Sequences: s.Sequences, LargeObjects: s.LargeObjects - s.LargeObjectsUnreadable,
+		Mode: o.Mode, Privacy: o.Privacy, Session: a.Session(), Sequences: s.Sequences, LargeObjects: s.LargeObjects - s.LargeObjectsUnreadable,
 		Hazards: Check(s, target, o), native: sameHashes(s.ServerVersion, target.ServerVersion),
 	}
 	stages, skipped := a.Stages()

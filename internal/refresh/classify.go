@@ -26,16 +26,16 @@ func (e *sourceError) Unwrap() error { return e.err }
 
 // refusal turns hazards that forbid a run into the failure that says so.
 func refusal(hazards []twin.Hazard) *twin.Failure {
-	const enough = 2000 // bytes
-	message, shown := "", 0
-	for ; shown < len(hazards) && (shown < 5 || len(message) < enough); shown++ {
-		if shown > 0 {
-			message += "; "
-		}
-		message += hazards[shown].Message
+	const most = 60
+	if len(hazards) == 1 {
+		return twin.Refuse(hazards[0].Message, instead(hazards))
 	}
-	if n := len(hazards) - shown; n > 0 {
-		message += fmt.Sprintf("; and %d more", n)
+	message := fmt.Sprintf("%d things forbid it:", len(hazards))
+	for _, h := range hazards[:min(len(hazards), most)] {
+		message += "\n" + h.Message
+	}
+	if n := len(hazards) - most; n > 0 {
+		message += fmt.Sprintf("\nand %d more, which twin plan lists", n)
 	}
 	return twin.Refuse(message, instead(hazards))
 }

@@ -1,6 +1,7 @@
 package refresh
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -30,7 +31,11 @@ func TestRefusalNamesWhatToAccept(t *testing.T) {
 			hazards = append(hazards, twin.Hazard{ID: id, Message: id + "!", Refuses: true})
 		}
 		f := refusal(hazards)
-		if f.Next != c.want || f.Message != strings.Join(c.ids, "!; ")+"!" {
+		all := strings.Join(c.ids, "!\n") + "!"
+		if len(c.ids) > 1 {
+			all = fmt.Sprintf("%d things forbid it:\n", len(c.ids)) + all
+		}
+		if f.Next != c.want || f.Message != all {
 			t.Errorf("%v: %+v", c.ids, f)
 		}
 	}

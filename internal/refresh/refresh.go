@@ -213,6 +213,9 @@ func (s *sync) run(ctx context.Context) (twin.Report, error) {
 	if err != nil {
 		return twin.Report{}, err
 	}
+	if masking != nil {
+		verified = append(verified, masking.Proven())
+	}
 	snapshot := s.holder.Snapshot
 	publishedAt, err := s.publish(ctx, snapshot)
 	if err != nil {

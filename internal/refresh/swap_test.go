@@ -167,7 +167,7 @@ func TestRefusals(t *testing.T) {
 			func(_ *testing.T, source, target string) refresh.Job {
 				return refresh.Job{Source: source, Target: target, Mode: twin.Synthetic}
 			},
-			"full, partial and schema_only", twin.CodeRefused,
+			"full, partial, anonymized and schema_only", twin.CodeRefused,
 		},
 	}
 	for title, c := range cases {

@@ -33,6 +33,7 @@ type view struct {
 	Rows, Bytes            string
 	Kept                   string
 	Selections             []selectionRow
+	Masking                *twin.MaskReport
 	Verified               []string
 	Hazards                []twin.Hazard
 	Events                 []eventRow
@@ -79,7 +80,7 @@ func newView(run twin.Run, places []store.Publication, events []store.Event, now
 	v.tables(run)
 	v.selections(run)
 	if run.Report != nil {
-		v.Verified, v.Hazards = run.Report.Verified, run.Report.Hazards
+		v.Verified, v.Hazards, v.Masking = run.Report.Verified, run.Report.Hazards, run.Report.Masking
 	}
 	for _, e := range events {
 		v.Events = append(v.Events, eventRow{

@@ -47,7 +47,7 @@ func New(runs Runs, log *slog.Logger) http.Handler { return newAt(runs, log, tim
 func newAt(runs Runs, log *slog.Logger, now func() time.Time) http.Handler {
 	s := &server{
 		runs: runs, log: log, now: now,
-		pages: template.Must(template.New("").Parse(pageHTML)),
+		pages: template.Must(template.New("").Funcs(template.FuncMap{"count": twin.HumanCount}).Parse(pageHTML)),
 	}
 	r := chi.NewRouter()
 	r.Use(headers)

@@ -146,6 +146,23 @@ func pages() map[string]twin.Run {
 				{Table: "public.countries", Rule: twin.KeptWhole, Rows: 249, Of: 249, Why: []twin.Reason{{Rows: 249, Words: "small and related to nothing"}}},
 			}
 		}),
+		"anonymized": newRun(twin.Succeeded, func(r *twin.Run) {
+			r.Spec.Mode = twin.Anonymized
+			r.Report = report()
+			r.Report.Mode = twin.Anonymized
+			r.Report.Masking = &twin.MaskReport{
+				Key: "KEYIDENT", Scanned: 3000,
+				Masked: []twin.MaskedColumn{
+					{Column: "public.customers.email", Class: "email", Domain: "email", Why: "by its rule", Values: 119_800, Nulls: 234, DistinctIn: 118_000, DistinctOut: 118_000},
+					{Column: "public.customers.city", Class: "city", Domain: "city", Why: "by the rule *.*.city", Values: 120_034, DistinctIn: 912, DistinctOut: 410, Same: 17},
+				},
+				Passed: []twin.PassedColumn{
+					{Column: "public.customers.id", Why: "harmless, surrogate_key: a key that the database makes"},
+					{Column: "public.orders.ref", Why: "stated safe, by public.orders.*", Scanned: 1000, Found: map[string]int64{"phone": 2}},
+					{Column: "public.orders.state", Why: "stated safe by the operator, by public.orders.state", Scanned: 2000},
+				},
+			}
+		}),
 		"failed":     newRun(twin.Failed, func(r *twin.Run) { r.Attempt, r.Failure = 5, lost }),
 		"refused":    newRun(twin.Failed, func(r *twin.Run) { r.Failure = twin.Refuse("the target is the source", "name another target") }),
 		"cancelled":  newRun(twin.Cancelled, func(r *twin.Run) { r.Phase = twin.Index }),
