@@ -136,19 +136,19 @@ func ascii(v []byte) bool {
 // appendLower appends v in NFC and lower case.
 func appendLower(dst, v []byte) []byte {
 	start := len(dst)
-	for i, b := range v {
-		if b >= utf8.RuneSelf {
-			return appendLowerForeign(dst[:start], v, i)
+	dst = append(dst, v...)
+	for i, b := range dst[start:] {
+		switch {
+		case b >= utf8.RuneSelf:
+			return appendLowerForeign(dst[:start], v)
+		case 'A' <= b && b <= 'Z':
+			dst[start+i] = b + 'a' - 'A'
 		}
-		if 'A' <= b && b <= 'Z' {
-			b += 'a' - 'A'
-		}
-		dst = append(dst, b)
 	}
 	return dst
 }
 
-func appendLowerForeign(dst, v []byte, _ int) []byte {
+func appendLowerForeign(dst, v []byte) []byte {
 	if !norm.NFC.IsNormal(v) {
 		v = norm.NFC.Bytes(v)
 	}

@@ -98,3 +98,6 @@ func SteuerRank(m int, n uint64) (id string, back uint64) {
 	}
 	return string(b), steuerRank(b, d, repeatPlaces()[m])
 }
+
+// PermuteTextSlowly is permuteText without its short cut.
+func (k Key) PermuteTextSlowly(text []byte) { k.permuteLong(7, text) }

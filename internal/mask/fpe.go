@@ -2,6 +2,7 @@ package mask
 
 import (
 	"encoding/binary"
+	"math"
 	"math/bits"
 	"unicode/utf8"
 )
@@ -100,10 +101,17 @@ type spot struct {
 }
 
 // permuteText permutes text in place, each character within its alphabet: a
-// Feistel network on the characters as digits of mixed radix, which are added
-// position by position. Characters of no alphabet are kept and don't count:
+// Feistel network on the characters as digits of mixed radix. Short texts are
+// two numbers, as in FF1; the digits of long ones are added position by
+// position. Characters of no alphabet are kept and don't count:
 // 12-34 and 1234 have the same digits afterwards.
 func (k Key) permuteText(tweak uint64, text []byte) {
+	if !k.permuteShort(tweak, text) {
+		k.permuteLong(tweak, text)
+	}
+}
+
+func (k Key) permuteLong(tweak uint64, text []byte) {
 	var spots [span]spot
 	n := 0
 	for i := 0; i < len(text); {
@@ -123,6 +131,65 @@ func (k Key) permuteText(tweak uint64, text []byte) {
 		i += width
 	}
 	k.permuteSpots(tweak, text, spots[:n])
+}
+
+// shortLeast and shortMost are how many characters permuteShort takes: 26^10 is less
+// than 2^48.
+const (
+	shortLeast = 2
+	shortMost  = 20
+)
+
+// permuteShort does the same for the commonest texts, quicker; false says that
+// it has not.
+func (k Key) permuteShort(tweak uint64, text []byte) bool {
+	var at [shortMost]uint8
+	n := 0
+	for i, b := range text {
+		switch {
+		case digit(b) || letter(b):
+			if n == shortMost || i > math.MaxUint8 {
+				return false
+			}
+			at[n] = uint8(i)
+			n++
+		case b >= utf8.RuneSelf:
+			return false
+		}
+	}
+	if n < shortLeast {
+		return false
+	}
+	var halves, sizes [2]uint64
+	for h, spots := range [2][]uint8{at[:n/2], at[n/2 : n]} {
+		value, size := uint64(0), uint64(1)
+		for _, i := range spots {
+			switch b := text[i]; {
+			case digit(b):
+				value, size = value*10+uint64(b-'0'), size*10
+			case b < 'a':
+				value, size = value*26+uint64(b-'A'), size*26
+			default:
+				value, size = value*26+uint64(b-'a'), size*26
+			}
+		}
+		halves[h], sizes[h] = value, size
+	}
+	halves[0], halves[1] = k.feistel(tweak, halves[0], halves[1], sizes[0], sizes[1])
+	for h, spots := range [2][]uint8{at[:n/2], at[n/2 : n]} {
+		value := halves[h]
+		for j := len(spots) - 1; j >= 0; j-- {
+			switch b := &text[spots[j]]; {
+			case digit(*b):
+				*b, value = byte('0'+value%10), value/10
+			case *b < 'a':
+				*b, value = byte('A'+value%26), value/26
+			default:
+				*b, value = byte('a'+value%26), value/26
+			}
+		}
+	}
+	return true
 }
 
 // textChance is that of a permutation of text giving the text itself.
@@ -147,6 +214,12 @@ func (k Key) permuteSpots(tweak uint64, text []byte, spots []spot) {
 		s.value = uint32(newNumbers(k, uint64(s.size)).at(tweak, uint64(s.value))) //nolint:gosec // below size
 	default:
 		left, right := spots[:len(spots)/2], spots[len(spots)/2:]
+		if a, b := radix(left), radix(right); a != 0 && b != 0 {
+			l, r := k.feistel(tweak, pack(left), pack(right), a, b)
+			unpack(left, l)
+			unpack(right, r)
+			break
+		}
 		for n := byte(0); n < rounds; n++ {
 			k.add(tweak, n, left, right)
 			left, right = right, left
@@ -155,6 +228,36 @@ func (k Key) permuteSpots(tweak uint64, text []byte, spots []spot) {
 	for i := range spots {
 		s := &spots[i]
 		utf8.EncodeRune(text[s.at:], s.first+rune(s.value)) //nolint:gosec // below size
+	}
+}
+
+// radix is how many texts the spots can hold; 0 if they are too many for
+// arithmetic in 64 bits with some to spare, so that all are about as likely.
+func radix(spots []spot) uint64 {
+	n := uint64(1)
+	for i := range spots {
+		if n *= uint64(spots[i].size); n >= 1<<(64-spare) {
+			return 0
+		}
+	}
+	return n
+}
+
+// pack makes one number of the spots' values, unpack the other way round.
+func pack(spots []spot) uint64 {
+	n := uint64(0)
+	for i := range spots {
+		n = n*uint64(spots[i].size) + uint64(spots[i].value)
+	}
+	return n
+}
+
+func unpack(spots []spot, n uint64) {
+	for i := len(spots) - 1; i >= 0; i-- {
+		s := &spots[i]
+		next := n / uint64(s.size)
+		s.value = uint32(n - next*uint64(s.size)) //nolint:gosec // below size
+		n = next
 	}
 }
 

@@ -40,6 +40,12 @@ func parseIP(text []byte) (netip.Prefix, bool) {
 	if addr, ok := parseIPv4(text); ok {
 		return netip.PrefixFrom(addr, 32), true
 	}
+	if before, width, ok := bytes.Cut(text, []byte("/")); ok {
+		if addr, ok := parseIPv4(before); ok {
+			n, ok := digits(width)
+			return netip.PrefixFrom(addr, n), ok && n <= 32 && (len(width) == 1 || width[0] != '0')
+		}
+	}
 	if addr, err := netip.ParseAddr(string(text)); err == nil && addr.Zone() == "" {
 		return netip.PrefixFrom(addr, addr.BitLen()), true
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"math/bits"
 	"slices"
 	"strconv"
 	"strings"
@@ -239,14 +240,12 @@ func withCase(dst, v []byte, key Key, mask func(dst, lower []byte) []byte) []byt
 	dst = append(dst[:start], dst[middle:]...)
 	if capital {
 		s := key.stream(v)
-		bits := s.next() | 1<<63 // at least one
-		for i := start; i < len(dst) && dst[i] != '@'; i++ {
-			if 'a' <= dst[i] && dst[i] <= 'z' {
-				if bits>>63 == 1 {
-					dst[i] -= 'a' - 'A'
-				}
-				bits = bits<<1 | bits>>63
-			}
+		random := s.next() | 1<<63 // at least one
+		// Without branches: which letters it is nobody can predict.
+		for i, b := range dst[start:] {
+			isLetter := (uint64(b-'a') - 26) >> 63 // 1 or 0
+			dst[start+i] = b - byte(isLetter&(random>>63))<<5 //nolint:gosec // 1 or 0
+			random = bits.RotateLeft64(random, int(isLetter))
 		}
 	}
 	return dst

@@ -17,6 +17,18 @@ func (k Key) round(tweak uint64, n byte, half uint64) uint64 {
 	return k.sum64(b[:])
 }
 
+// shortRound is round for halves below 2^48: one block less to hash.
+func (k Key) shortRound(tweak uint64, n byte, half uint64) uint64 {
+	var b [16]byte
+	binary.LittleEndian.PutUint64(b[:], tweak)
+	binary.LittleEndian.PutUint64(b[8:], half)
+	b[14] = n
+	return k.sum64(b[:15])
+}
+
+// short is what both halves must lie below.
+const short = 1 << 48
+
 // numbers permutes the integers below size, at most 2^63: a Feistel network
 // on Z_a x Z_b with a*b just above size (Black and Rogaway, Ciphers with
 // Arbitrary Finite Domains), with cycle walking: what lands outside is permuted
@@ -37,15 +49,35 @@ func newNumbers(key Key, size uint64) numbers {
 // at gives the number that v is permuted to; v must lie below the size.
 func (p numbers) at(tweak, v uint64) uint64 {
 	for {
-		left, right := v/p.b, v%p.b
-		for n := byte(0); n < rounds; n += 2 {
-			left = (left + below(p.key.round(tweak, n, right), p.a)) % p.a
-			right = (right + below(p.key.round(tweak, n+1, left), p.b)) % p.b
-		}
+		left, right := p.key.feistel(tweak, v/p.b, v%p.b, p.a, p.b)
 		if v = left*p.b + right; v < p.size {
 			return v
 		}
 	}
+}
+
+// feistel permutes the pairs of numbers below a and b.
+func (k Key) feistel(tweak, left, right, a, b uint64) (newLeft, newRight uint64) {
+	if a <= short && b <= short {
+		for n := byte(0); n < rounds; n += 2 {
+			if left += below(k.shortRound(tweak, n, right), a); left >= a {
+				left -= a
+			}
+			if right += below(k.shortRound(tweak, n+1, left), b); right >= b {
+				right -= b
+			}
+		}
+		return left, right
+	}
+	for n := byte(0); n < rounds; n += 2 {
+		if left += below(k.round(tweak, n, right), a); left >= a {
+			left -= a
+		}
+		if right += below(k.round(tweak, n+1, left), b); right >= b {
+			right -= b
+		}
+	}
+	return left, right
 }
 
 // permuteBits permutes the lowest width bits of a number of 128 bits and keeps

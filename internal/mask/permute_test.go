@@ -80,7 +80,7 @@ func TestTextIsPermuted(t *testing.T) {
 }
 
 func FuzzPermuteText(f *testing.F) {
-	for _, s := range []string{"", "a", "12", "Zoë Müller 12", "Алёна", "田中さくら", "김민준", "أحمد", "x\xffy", "😀😁", "\u07ff\u0800"} {
+	for _, s := range []string{"", "a", "12", "4111111111111111", "ab-12-CD", "ABCDEFGHIJKLMNOPQRST", "Zoë Müller 12", "Алёна", "田中さくら", "김민준", "أحمد", "x\xffy", "😀😁", "\u07ff\u0800"} {
 		f.Add(s, s+"1")
 	}
 	long := "0123456789abcdefghijklmnopqrstuvwxyz0123456789abcdefghijklmnopqrstuvwxyz"
@@ -91,6 +91,10 @@ func FuzzPermuteText(f *testing.F) {
 		x, y := []byte(a), []byte(b)
 		k.PermuteText(x)
 		k.PermuteText(y)
+		slow := []byte(a)
+		if k.PermuteTextSlowly(slow); string(slow) != string(x) {
+			t.Errorf("%q goes to %q, and the long way to %q", a, x, slow)
+		}
 		if len(x) != len(a) || utf8.ValidString(a) != utf8.Valid(x) || utf8.RuneCountInString(a) != utf8.RuneCount(x) {
 			t.Errorf("%q goes to %q", a, x)
 		}
@@ -98,4 +102,13 @@ func FuzzPermuteText(f *testing.F) {
 			t.Errorf("%q and %q go to %q and %q", a, b, x, y)
 		}
 	})
+}
+
+// BenchmarkSipHash is what the other benchmarks are measured by.
+func BenchmarkSipHash(b *testing.B) {
+	v := []byte("Lovelace, Ada")
+	b.ReportAllocs()
+	for b.Loop() {
+		siphash.Hash(1, 2, v)
+	}
 }
