@@ -30,7 +30,8 @@ import (
 // killed, stopped in order or frozen, a control database that restarts, clocks
 // that jump (GitHub's, and in a long history those of workers), suspensions,
 // cancels and re-runs. All along the Twins must answer, whole, and never go back
-// to where the branch was earlier. In the end they are where it is, every check
+// to where the branch was earlier; a check that has ended stays so, and a run
+// that was superseded says by which. In the end they are where it is, every check
 // has ended, nothing waits, nothing is left behind, and what was answered is
 // there.
 //
@@ -55,6 +56,7 @@ func TestModel(t *testing.T) {
 	}
 	for n := range events {
 		m.happen(n)
+		m.always()
 		m.pause(150 * time.Millisecond)
 		if n%100 == 99 {
 			m.answered()
@@ -82,6 +84,7 @@ type model struct {
 	workers  []*process
 	twins    []string // their addresses
 	happened map[string]int
+	ended    map[int64]string // checks that were seen to have ended, and how
 	// commits is where main was, one after the other, order at which places of it
 	// a commit stands, and epochs how often GitHub's clock had been set back then.
 	mu      sync.Mutex
@@ -121,7 +124,7 @@ func newModel(t *testing.T) *model {
 	t.Logf("NEONTWIN_SEED=%d", seed)
 	people := fmt.Sprintf("create table people (id int primary key, name text); insert into people select n, 'p' || n from generate_series(1, %d) n", modelPeople)
 	w := newWorldWith(t, people, githubtest.Options{RateLimit: 1_000_000, ManyWrites: true, AnyClock: true})
-	m := &model{world: w, seed: seed, random: rand.New(rand.NewPCG(seed, 1)), happened: map[string]int{}, order: map[string][]int{}}
+	m := &model{world: w, seed: seed, random: rand.New(rand.NewPCG(seed, 1)), happened: map[string]int{}, ended: map[int64]string{}, order: map[string][]int{}}
 	m.cluster = pgtest.Cluster(t, modelSettings)
 	t.Cleanup(func() { _ = m.cluster.Kill(context.Background()) })
 	var err error
@@ -410,6 +413,39 @@ func (m *model) calm() {
 	m.await("every check has ended", 3*time.Minute, func() bool {
 		return !slices.ContainsFunc(m.everyCheck(), func(c githubtest.CheckRun) bool { return c.Status != "completed" })
 	})
+}
+
+// always looks at what must hold at every moment.
+func (m *model) always() {
+	m.t.Helper()
+	// What is older has ended, or is looked at in the end.
+	const latest = 8
+	shas := slices.Clone(m.commits[max(0, len(m.commits)-latest):])
+	for _, pr := range m.pulls[max(0, len(m.pulls)-latest):] {
+		shas = append(shas, pr.HeadSHA)
+	}
+	for _, sha := range shas {
+		for _, c := range m.checks(sha) {
+			was, known := m.ended[c.ID]
+			if known && (c.Status != "completed" || c.Conclusion != was) {
+				m.t.Errorf("check %s of %.7s had ended as %s, and is %s %s", c.ExternalID, sha, was, c.Status, c.Conclusion)
+			}
+			if c.Status == "completed" {
+				m.ended[c.ID] = c.Conclusion
+			}
+		}
+	}
+	var wrong []string
+	err := m.pool.QueryRow(m.t.Context(), `select coalesce(array_agg(w), '{}') from (
+		select format('run %s was superseded by nobody', id) from sync_run where state = 'superseded' and superseded_by is null
+		union all select format('%s runs fill %s', count(*), target) from sync_run where state = 'running' group by target having count(*) > 1
+		union all select format('%s runs of Twin %s wait', count(*), twin_id) from sync_run where state = 'queued' group by twin_id having count(*) > 1
+		union all select format('version %s of run %s was posted, of %s', posted_version, run_id, wanted_version) from check_publication where posted_version > wanted_version
+		union all select format('run %s ended without a place', id) from sync_run r where state in ('succeeded', 'failed')
+			and not exists (select from check_publication c where c.run_id = r.id)) x (w)`).Scan(&wrong)
+	if err == nil && len(wrong) > 0 { // the database may be away
+		m.t.Errorf("%q", wrong)
+	}
 }
 
 // everyCheck gives the checks of all commits that could have one.

@@ -2,6 +2,8 @@ package main
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -89,5 +91,30 @@ func TestClosePool(t *testing.T) {
 	closePool(t.Context(), pool, 50*time.Millisecond, slog.New(slog.NewTextHandler(&log, nil)))
 	if !strings.Contains(log.String(), "left behind") {
 		t.Errorf("the log says %q", log.String())
+	}
+}
+
+// TestEnded: who is told to stop and hands everything over ends well.
+func TestEnded(t *testing.T) {
+	t.Parallel()
+	broken, late := errors.New("a listener failed"), errors.New("wait for the queue to stop")
+	for _, c := range []struct {
+		cause, left error
+		want        []error
+	}{
+		{context.Canceled, nil, nil},
+		{context.Canceled, late, []error{errLeft, late}},
+		{broken, nil, []error{broken}},
+		{broken, late, []error{broken, errLeft, late}},
+	} {
+		got := ended(c.cause, c.left)
+		if (got == nil) != (c.want == nil) {
+			t.Errorf("%v, %v: %v", c.cause, c.left, got)
+		}
+		for _, want := range c.want {
+			if !errors.Is(got, want) {
+				t.Errorf("%v, %v: %v", c.cause, c.left, got)
+			}
+		}
 	}
 }

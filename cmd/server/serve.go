@@ -240,20 +240,31 @@ func (s *service) run(ctx context.Context) error {
 	s.health.drain()
 	// Webhooks are still taken while jobs end: they are stored for whoever comes.
 	lingered := time.After(s.linger())
+	var left error
 	if s.queue != nil {
 		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.ShutdownDrain+40*time.Second)
-		if stopErr := s.queue.Stop(grace); stopErr != nil {
-			s.log.WarnContext(ctx, "jobs did not end in time; their leases run out and others take over", slog.Any("err", stopErr))
-		}
+		left = s.queue.Stop(grace)
 		cancel()
 	}
 	<-lingered
 	servers.stop(ctx)
 	s.log.InfoContext(ctx, "stopped")
-	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
-		return cause
+	return ended(context.Cause(ctx), left)
+}
+
+// errLeft says that the process did not stop in order.
+var errLeft = errors.New("jobs did not end in time; their leases run out and others take over")
+
+// ended is the error of a service that has stopped: what ended it, unless it was
+// told to stop, and that jobs were left behind.
+func ended(cause, left error) error {
+	if errors.Is(cause, context.Canceled) {
+		cause = nil
 	}
-	return nil
+	if left != nil {
+		left = fmt.Errorf("%w: %w", errLeft, left)
+	}
+	return errors.Join(cause, left)
 }
 
 // linger is how long webhooks are taken after /readyz has said no. A balancer

@@ -189,6 +189,9 @@ func TestStopHandsOver(t *testing.T) {
 	if code := p.ProcessState.ExitCode(); code != 0 {
 		t.Errorf("stopped with exit code %d", code)
 	}
+	if !strings.Contains(p.log.String(), `"msg":"run handed over","run":1}`) {
+		t.Error("the log does not say which run was handed over")
+	}
 	if got := w.databases(); len(got) != 0 {
 		t.Errorf("stopped in order, it left %v", got)
 	}
