@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/neontwin/neontwin/internal/githubtest"
-	"github.com/neontwin/neontwin/internal/pgtest"
 )
 
 // watching makes the server look at GitHub often.
@@ -261,12 +260,11 @@ func TestRemovedWhileCopying(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			// GitHub is asked several times: the copy must not be done before.
-			w := watching(newWorld(t, strings.Replace(slow, "pg_sleep(0.001)", "pg_sleep(0.1)", 1)))
+			w := watching(newWorld(t, slow+";"+crawl))
 			w.start()
 			w.awaitWatched()
 			pr := w.merge(1, githubtest.Merge{})
-			w.await("rows are being copied", 30*time.Second, w.copying)
+			w.awaitCrawling()
 			must(t, act(w))
 			w.await("the run is cancelled", 60*time.Second, func() bool {
 				return scan[int](w, w.control, "select count(*) from sync_run where state = 'cancelled'") == 1
@@ -282,7 +280,6 @@ func TestRemovedWhileCopying(t *testing.T) {
 				return
 			}
 			// Given back, the Twin is synced after all, and the checks are told.
-			pgtest.Exec(t, w.source, "alter table people drop constraint people_id_check")
 			must(t, w.github.SelectRepositories("acme", "blog", "shop"))
 			w.await("the Twin is synced", 60*time.Second, func() bool { return w.commit() == pr.MergeSHA })
 			for _, sha := range []string{pr.HeadSHA, pr.MergeSHA} {

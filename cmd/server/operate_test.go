@@ -22,13 +22,13 @@ func (w *world) says(wantCode int, args ...string) string {
 
 func TestOperatorsView(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, slow)
+	w := newWorld(t, slow+";"+crawl)
 	w.start()
 	if got := w.says(exitOK, "status"); !strings.Contains(got, "no Twins yet") {
 		t.Errorf("status of nothing: %s", got)
 	}
 	pr := w.merge(1, githubtest.Merge{})
-	w.await("rows are being copied", 30*time.Second, w.copying)
+	w.awaitCrawling()
 	if got := w.says(exitOK, "runs"); !strings.Contains(got, "running") || !strings.Contains(got, repo) {
 		t.Errorf("runs: %s", got)
 	}

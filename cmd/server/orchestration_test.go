@@ -94,11 +94,11 @@ func TestScheduleFollowsTheFile(t *testing.T) {
 // nothing behind.
 func TestANewerCommitRestarts(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, slow)
+	w := newWorld(t, slow+";"+crawl)
 	w.start()
 	w.push(githubtest.Push{Files: file("{pull_request: }", ", on_newer: restart")})
 	first := w.merge(1, githubtest.Merge{})
-	w.await("rows are being copied", 30*time.Second, w.copying)
+	w.awaitCrawling()
 	// Before the second is copied, nobody knows what it is: it is the third.
 	second, third := w.merge(2, githubtest.Merge{}), w.merge(3, githubtest.Merge{})
 	w.awaitChecks(third, 60*time.Second)
@@ -219,7 +219,7 @@ func TestATargetChangesHands(t *testing.T) {
 // run whose worker hangs, and is killed before it has heard of that.
 func TestKilledBetweenRequestAndStop(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, slow)
+	w := newWorld(t, slow+";"+crawl)
 	w.setenv("LEASE_TTL", "8s")
 	w.start("serve", "--role=web")
 	worker := func() *process {
@@ -232,7 +232,7 @@ func TestKilledBetweenRequestAndStop(t *testing.T) {
 	hangs := worker()
 	w.push(githubtest.Push{Files: file("{pull_request: }", ", on_newer: restart")})
 	first := w.merge(1, githubtest.Merge{})
-	w.await("rows are being copied", 30*time.Second, w.copying)
+	w.awaitCrawling()
 	if err := hangs.Process.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}

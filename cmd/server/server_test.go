@@ -126,12 +126,27 @@ const slow = `create function unhurried(int) returns boolean language plpgsql as
 	alter table people add check (public.unhurried(id)) not valid;
 	update pg_constraint set convalidated = true where conname = 'people_id_check'`
 
+// crawl makes it take minutes from the next copy on, and hurry no time at all:
+// what is to happen while rows are copied then does not race the copy.
+const (
+	crawl = `create or replace function unhurried(int) returns boolean language plpgsql as $$ begin perform pg_sleep(0.1); return true; end $$`
+	hurry = `create or replace function unhurried(int) returns boolean language plpgsql as $$ begin return true; end $$`
+)
+
+// awaitCrawling waits until rows are being copied that will take minutes. What
+// is copied after these does not.
+func (w *world) awaitCrawling() {
+	w.t.Helper()
+	w.await("rows are being copied", 60*time.Second, w.copying)
+	pgtest.Exec(w.t, w.source, hurry)
+}
+
 func TestKilledWhileCopying(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, slow)
+	w := newWorld(t, slow+";"+crawl)
 	first := w.start()
 	pr := w.merge(1, githubtest.Merge{})
-	w.await("rows are being copied", 30*time.Second, w.copying)
+	w.awaitCrawling()
 	first.kill()
 	if got := w.databases(); len(got) == 0 {
 		t.Error("the kill came too late: nothing was half-made")
@@ -150,9 +165,9 @@ func TestKilledTwinServesTheOldGeneration(t *testing.T) {
 	w := newWorld(t, slow)
 	p := w.start()
 	w.awaitChecks(w.merge(1, githubtest.Merge{}), 90*time.Second)
-	pgtest.Exec(t, w.source, "insert into people (name) values ('new')")
+	pgtest.Exec(t, w.source, "insert into people (name) values ('new');"+crawl)
 	pr := w.merge(2, githubtest.Merge{})
-	w.await("rows are being copied", 30*time.Second, w.copying)
+	w.awaitCrawling()
 	p.kill()
 	if n := scan[int](w, w.target, "select count(*) from people"); n != 2500 {
 		t.Errorf("after the kill the Twin holds %d people, want the 2500 of the generation before", n)
@@ -173,11 +188,11 @@ func (w *world) copying() bool {
 
 func TestStopHandsOver(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, slow)
+	w := newWorld(t, slow+";"+crawl)
 	w.setenv("SHUTDOWN_DRAIN", "1s")
 	p := w.start()
 	pr := w.merge(1, githubtest.Merge{})
-	w.await("rows are being copied", 30*time.Second, w.copying)
+	w.awaitCrawling()
 	if err := p.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
