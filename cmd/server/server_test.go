@@ -198,7 +198,7 @@ func TestStopHandsOver(t *testing.T) {
 	}
 	select {
 	case <-p.done:
-	case <-time.After(30 * time.Second):
+	case <-time.After(60 * time.Second):
 		t.Fatal("the server did not stop")
 	}
 	if code := p.ProcessState.ExitCode(); code != 0 {

@@ -146,7 +146,7 @@ func (w *world) launchBinary(path string, args ...string) *process {
 		_ = p.Process.Signal(syscall.SIGTERM)
 		select {
 		case <-p.done:
-		case <-time.After(20 * time.Second):
+		case <-time.After(60 * time.Second):
 			w.t.Error("the server did not stop after SIGTERM")
 			_ = p.Process.Kill()
 		}
