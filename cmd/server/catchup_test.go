@@ -173,6 +173,24 @@ func TestSuspendedWhileCopying(t *testing.T) {
 	}
 }
 
+// TestPermissionsAcceptedLater: what was merged while GitHub gave us no token is
+// synced and told once it does.
+func TestPermissionsAcceptedLater(t *testing.T) {
+	t.Parallel()
+	w := watching(newWorld(t, small))
+	granted := map[string]string{"metadata": "read", "contents": "read", "pull_requests": "read"}
+	must(t, w.github.AcceptPermissions("acme", granted))
+	w.start()
+	pr := w.merge(1, githubtest.Merge{})
+	w.await("the webhook can't be processed", 60*time.Second, func() bool {
+		return scan[int](w, w.control, "select count(*) from webhook_delivery where error like '%not granted%' and processed_at is null") > 0
+	})
+	granted["checks"] = "write"
+	must(t, w.github.AcceptPermissions("acme", granted))
+	w.awaitChecks(pr, 60*time.Second)
+	w.requireGreen(pr)
+}
+
 // TestSuspendToldLate: GitHub's events come in any order. What they say is
 // looked up.
 func TestSuspendToldLate(t *testing.T) {
