@@ -14,13 +14,13 @@ import (
 // a column counts before one with a pattern; of two of a kind the first in the
 // file does, unless both name a column: then nobody knows what was meant.
 func (p *planner) agree() {
-	members := map[*column][]*column{}
+	p.members = map[*column][]*column{}
 	for _, c := range p.columns {
-		members[c.speaker()] = append(members[c.speaker()], c)
+		p.members[c.speaker()] = append(p.members[c.speaker()], c)
 	}
 	for _, c := range p.columns {
-		if c.speaker() == c && len(members[c]) > 1 {
-			p.agreeAmong(members[c])
+		if c.speaker() == c && len(p.members[c]) > 1 {
+			p.agreeAmong(p.members[c])
 		}
 	}
 }
@@ -120,9 +120,9 @@ var aliases = map[string]string{
 func (p *planner) statedSafe(c *column, f detect.Finding) bool {
 	label := c.root().label
 	if p.Policy.Must {
-		p.hazard(true, HazardStatedSafe, label, "it was stated safe, but %s, and only the operator can call that safe: mask it with %s, or the operator adds it to safe of the source", f.Reason, line(label, f))
+		p.hazard(true, HazardStatedSafe, label, "it was stated safe, but %s, and only the operator can call that safe: mask it with %s, or the operator adds it to safe of the source", f.Reason, p.line(c, f))
 	} else {
-		p.hazard(false, HazardStatedSafe, label, "it was stated safe, but %s: if that is so, mask it with %s", f.Reason, line(label, f))
+		p.hazard(false, HazardStatedSafe, label, "it was stated safe, but %s: if that is so, mask it with %s", f.Reason, p.line(c, f))
 	}
 	return true
 }
@@ -131,24 +131,77 @@ func (p *planner) unclassified(c *column, f detect.Finding) {
 	label := c.root().label
 	switch {
 	case f.Personal:
-		p.hazard(true, HazardUnclassified, label, "%s, and nothing is said of it; add under mask: %s", f.Reason, line(label, f))
+		p.hazard(true, HazardUnclassified, label, "%s, and nothing is said of it; add under mask: %s", f.Reason, p.line(c, f))
 	case f.Harmless != "":
 		p.hazard(true, HazardUnclassified, label, "it looks harmless (%s), which the policy does not take for granted; add under safe, columns: - %s", f.Reason, quoteYAML(label))
 	default:
-		p.hazard(true, HazardUnclassified, label, "nothing tells what it holds; add under mask: %s or, if it is nobody's, under safe, columns: - %s", line(label, f), quoteYAML(label))
+		p.hazard(true, HazardUnclassified, label, "nothing tells what it holds; add under mask: %s or, if it is nobody's, under safe, columns: - %s", p.line(c, f), quoteYAML(label))
 	}
 }
 
 // line is the line of YAML that masks a column.
-func line(label string, f detect.Finding) string {
-	class := f.Class
-	if class == "" {
-		class = mask.Null
-	}
+func (p *planner) line(c *column, f detect.Finding) string {
+	label, class := c.root().label, p.propose(c, f)
 	if f.Locale != "" && f.Locale != "en" && slices.Contains(mask.Locales(), f.Locale) && spoken[class] {
 		return fmt.Sprintf("%s: {class: %s, locale: %s}", quoteYAML(label), class, f.Locale)
 	}
 	return fmt.Sprintf("%s: %s", quoteYAML(label), class)
+}
+
+// propose chooses the class that masks a column: the one that was found to fit,
+// or what its kind suggests, as long as it holds for the column and for all
+// that hold the same values.
+func (p *planner) propose(c *column, f detect.Finding) mask.Class {
+	var facts []mask.Column
+	for _, m := range p.members[c.speaker()] {
+		facts = append(facts, p.fact(m))
+	}
+	fact := narrowest(facts)
+	for _, class := range append([]mask.Class{f.Class}, byKind(fact)...) {
+		if _, err := mask.New(mask.Rule{Class: class}, fact, p.Secret); err == nil {
+			return class
+		}
+	}
+	return mask.Null
+}
+
+// byKind are the classes that say least about values of a kind, those that keep
+// more of their look first.
+func byKind(fact mask.Column) []mask.Class {
+	kind := fact.Kind
+	if fact.Elem != nil {
+		kind = fact.Elem.Kind
+	}
+	switch kind {
+	case mask.Text:
+		return []mask.Class{mask.FreeText, mask.Hash, mask.NationalID, mask.Redact}
+	case mask.Int:
+		return []mask.Class{mask.Noise, mask.Integer}
+	case mask.Numeric, mask.Float:
+		return []mask.Class{mask.Noise}
+	case mask.Bool:
+		return []mask.Class{mask.Boolean}
+	case mask.UUID:
+		return []mask.Class{mask.UUIDClass}
+	case mask.Moment:
+		return []mask.Class{mask.DateShift, mask.DateGeneralise}
+	case mask.Bytes:
+		return []mask.Class{mask.BytesClass}
+	case mask.IP:
+		return []mask.Class{mask.IPClass}
+	case mask.MAC:
+		return []mask.Class{mask.MACClass}
+	case mask.JSON:
+		return []mask.Class{mask.JSONClass}
+	case mask.XML:
+		return []mask.Class{mask.XMLClass}
+	case mask.HStore:
+		return []mask.Class{mask.HStoreClass}
+	case mask.Enum:
+		return []mask.Class{mask.EnumClass}
+	case mask.Other:
+	}
+	return nil
 }
 
 // spoken are the classes whose stand-ins have a language.

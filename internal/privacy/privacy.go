@@ -135,7 +135,8 @@ type planner struct {
 	plan    *Plan
 	columns []*column // in the order of the schema
 	byKey   map[key]*column
-	parents map[uint32]bool // tables that hold no rows of their own
+	members map[*column][]*column // those that a column speaks for
+	parents map[uint32]bool       // tables that hold no rows of their own
 	rules   []*rule
 	safe    [2][]catalog.Pattern // the operator's, and the file's
 }
