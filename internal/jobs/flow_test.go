@@ -369,6 +369,10 @@ func TestTroubleWithReportsFailsNoSync(t *testing.T) {
 					s := rep.states(run, request(1).SHA)
 					return len(s) > 0 && s[len(s)-1] == twin.Succeeded
 				})
+				const attempts = "SELECT max(attempt) FROM river.river_job WHERE kind = 'check_publish'"
+				if n := one[int](t, pool, attempts); name == "later" && n != 1 {
+					t.Errorf("to wait has cost %d attempts", n-1)
+				}
 				return
 			}
 			if name == "unreachable" {
