@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -39,7 +40,14 @@ func TestMeasurement(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, c := range append(append(b.contenders(), b.floor()), parts...) {
+	masks, err := b.masked()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if share, err := b.maskedShare(t.Context(), database); err != nil || share < 0.3 || share > 1 {
+		t.Errorf("the masked columns are %.2f of the bytes, %v", share, err)
+	}
+	for _, c := range slices.Concat(b.contenders(), []contender{b.floor()}, parts, masks[1:]) {
 		if c.missing != "" {
 			continue
 		}
@@ -50,7 +58,7 @@ func TestMeasurement(t *testing.T) {
 		if s.Failed != "" || s.Wall <= 0 || s.CPU <= 0 || s.Target <= 0 {
 			t.Errorf("%s: %+v", c.name, s)
 		}
-		if (s.Report != nil) != (c.name == oursName || c.name == partialName) {
+		if (s.Report != nil) != slices.Contains([]string{oursName, partialName, maskedName}, c.name) {
 			t.Errorf("%s: report %v", c.name, s.Report)
 		}
 	}

@@ -22,6 +22,10 @@ type results struct {
 	Small   []series `json:"small,omitempty"`
 	// Partial are copies of a part of the database, on loopback.
 	Partial []series `json:"partial,omitempty"`
+	// Masked are a full copy and one with columns masked, on loopback;
+	// MaskedShare is how much of the bytes those columns are.
+	Masked      []series `json:"masked,omitempty"`
+	MaskedShare float64  `json:"masked_share,omitempty"`
 	// Floor is the database on loopback without what a tool does beside copying,
 	// and ObjectsNear our runs of Objects without the relay.
 	Floor       series `json:"floor"`
@@ -75,6 +79,9 @@ func (b *bench) everything(ctx context.Context) (*results, error) {
 		return nil, err
 	}
 	if r.Partial, err = b.rounds(ctx, shop, parts, b.runs, false); err != nil {
+		return nil, err
+	}
+	if err := b.maskedRounds(ctx, r, shop); err != nil {
 		return nil, err
 	}
 	if r.Far, err = b.rounds(ctx, shop, list, b.far, true); err != nil || !b.micro {
@@ -232,7 +239,7 @@ func (b *bench) measure(ctx context.Context, database string, c contender, far b
 		}
 		err = b.judge(ctx, want)
 	}
-	if err == nil && (c.name == oursName || c.name == partialName) {
+	if err == nil && slices.Contains([]string{oursName, partialName, maskedName}, c.name) {
 		s.Report = &twin.Report{}
 		err = json.Unmarshal(stdout, s.Report)
 	}

@@ -43,6 +43,7 @@ func (r *results) bars() []bar {
 		{what: "pgcopydb, the faster of two", unit: "of its time", limit: 0.85, against: fastest(r.Near, pgcopydbName, pgcopydb4Name)},
 		{what: "our own time on loopback, with " + r.trip() + " to the target", unit: "of it", limit: 1.10, got: ratio(find(r.Far, oursName).wall(), ours)},
 		{what: "a schema of 1,000 objects at " + r.trip() + ", phase schema", unit: "s", limit: 1.0, got: find(r.Objects, oursName).phase(twin.Schema), near: r.ObjectsNear.phase(twin.Schema)},
+		{what: "our own phase load, with ten columns masked", unit: "of it", limit: 1.10, got: r.maskedRatio()},
 		{what: "100 small tables at " + r.trip() + ", phase load", unit: "s", limit: 0.5, got: find(r.Small, oursName).phase(twin.Load)},
 	}
 	for i, b := range bars {
@@ -91,6 +92,7 @@ func (r *results) markdown() string {
 	r.ours(&w)
 	r.where(&w)
 	r.partial(&w)
+	r.maskedPart(&w)
 	fmt.Fprintf(&w, "\n## With %s to the target\n\nMedians of %s. The source stays near.\n\n", r.trip(), twin.HumanPlural(int64(m.FarRuns), "run"))
 	table(&w, comparison(r.Far))
 	r.small(&w)
@@ -246,7 +248,7 @@ func (r *results) remarks(w *strings.Builder) {
 	for _, part := range []struct {
 		where string
 		all   []series
-	}{{"on loopback", append(slices.Clone(r.Near), r.Floor)}, {"over the relay", r.Far}, {"with 1,000 objects", r.Objects}, {"with small tables", r.Small}, {"with a part", r.Partial}} {
+	}{{"on loopback", append(slices.Clone(r.Near), r.Floor)}, {"over the relay", r.Far}, {"with 1,000 objects", r.Objects}, {"with small tables", r.Small}, {"with a part", r.Partial}, {"masked", r.Masked}} {
 		for _, s := range part.all {
 			if s.Missing != "" {
 				fmt.Fprintf(w, "- %s was left out %s: %s.\n", s.Name, part.where, s.Missing)
@@ -263,7 +265,7 @@ func (r *results) remarks(w *strings.Builder) {
 // loads are the least and the most load before a run.
 func (r *results) loads() (low, high float64) {
 	var all []float64
-	for _, s := range slices.Concat(r.Near, r.Far, r.Objects, r.Small, r.Partial, []series{r.Floor, r.ObjectsNear}) {
+	for _, s := range slices.Concat(r.Near, r.Far, r.Objects, r.Small, r.Partial, r.Masked, []series{r.Floor, r.ObjectsNear}) {
 		for _, one := range s.Samples {
 			all = append(all, one.Load)
 		}
