@@ -129,6 +129,15 @@ func (p *planner) statedSafe(c *column, f detect.Finding) bool {
 
 func (p *planner) unclassified(c *column, f detect.Finding) {
 	label := c.root().label
+	open := Open{Label: label, Type: c.Type, Finding: f, Rule: p.propose(c, f)}
+	for _, before := range p.plan.Open {
+		if p.open[before.Label].speaker() == c.speaker() {
+			open.Tied = before.Label
+			break
+		}
+	}
+	p.open[label] = c
+	p.plan.Open = append(p.plan.Open, open)
 	switch {
 	case f.Personal:
 		p.hazard(true, HazardUnclassified, label, "%s, and nothing is said of it; add under mask: %s", f.Reason, p.line(c, f))
@@ -141,28 +150,35 @@ func (p *planner) unclassified(c *column, f detect.Finding) {
 
 // line is the line of YAML that masks a column.
 func (p *planner) line(c *column, f detect.Finding) string {
-	label, class := c.root().label, p.propose(c, f)
-	if f.Locale != "" && f.Locale != "en" && slices.Contains(mask.Locales(), f.Locale) && spoken[class] {
-		return fmt.Sprintf("%s: {class: %s, locale: %s}", quoteYAML(label), class, f.Locale)
+	rule := p.propose(c, f)
+	if rule.Locale != "" {
+		return fmt.Sprintf("%s: {class: %s, locale: %s}", quoteYAML(c.root().label), rule.Class, rule.Locale)
 	}
-	return fmt.Sprintf("%s: %s", quoteYAML(label), class)
+	return fmt.Sprintf("%s: %s", quoteYAML(c.root().label), rule.Class)
 }
 
-// propose chooses the class that masks a column: the one that was found to fit,
+// propose chooses the rule that masks a column: the one that was found to fit,
 // or what its kind suggests, as long as it holds for the column and for all
 // that hold the same values.
-func (p *planner) propose(c *column, f detect.Finding) mask.Class {
+func (p *planner) propose(c *column, f detect.Finding) mask.Rule {
 	var facts []mask.Column
 	for _, m := range p.members[c.speaker()] {
 		facts = append(facts, p.fact(m))
 	}
 	fact := narrowest(facts)
 	for _, class := range append([]mask.Class{f.Class}, byKind(fact)...) {
-		if _, err := mask.New(mask.Rule{Class: class}, fact, p.Secret); err == nil {
-			return class
+		rule := mask.Rule{Class: class}
+		if class == f.Class {
+			rule.Paths = f.Paths
+		}
+		if f.Locale != "en" && slices.Contains(mask.Locales(), f.Locale) && spoken[class] {
+			rule.Locale = f.Locale
+		}
+		if _, err := mask.New(rule, fact, p.Secret); err == nil {
+			return rule
 		}
 	}
-	return mask.Null
+	return mask.Rule{Class: mask.Null}
 }
 
 // byKind are the classes that say least about values of a kind, those that keep

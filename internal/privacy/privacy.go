@@ -76,7 +76,23 @@ type Plan struct {
 	// once, ordered by name. Masked have no counts yet.
 	Masked []twin.MaskedColumn
 	Passed []Passed
+	// Open are the columns of which nothing is said, in the schema's order. They
+	// refuse the run.
+	Open   []Open
 	tables map[uint32]*Table
+}
+
+// Open is a column of which nothing is said.
+type Open struct {
+	Label   string
+	Type    string // as SQL writes it
+	Finding detect.Finding
+	// Rule is what would mask it: what was found to fit, or what its kind
+	// suggests, as long as it holds for the column and its ties.
+	Rule mask.Rule
+	// Tied is the column before it in Open that holds the same values, if any:
+	// a rule for that one is a rule for both.
+	Tied string
 }
 
 // Passed is a column whose values pass as they are.
@@ -135,6 +151,7 @@ type planner struct {
 	plan    *Plan
 	columns []*column // in the order of the schema
 	byKey   map[key]*column
+	open    map[string]*column
 	members map[*column][]*column // those that a column speaks for
 	parents map[uint32]bool       // tables that hold no rows of their own
 	rules   []*rule
@@ -150,7 +167,7 @@ type key struct {
 // error is a pattern that is none.
 func New(in Input) (*Plan, error) {
 	p := &planner{
-		Input: in, byKey: map[key]*column{}, parents: map[uint32]bool{},
+		Input: in, open: map[string]*column{}, byKey: map[key]*column{}, parents: map[uint32]bool{},
 		plan: &Plan{Key: in.Secret.ID(), tables: map[uint32]*Table{}},
 	}
 	if err := p.parse(); err != nil {
