@@ -73,7 +73,7 @@ func (s *sync) literals() []twin.Hazard {
 		if len(classes) == 0 {
 			continue
 		}
-		object := strings.ToLower(e.Desc) + " " + catalog.Name{Schema: e.Namespace, Name: e.Tag}.String()
+		object := strings.ToLower(e.Desc) + " " + strings.TrimPrefix(e.Namespace+"."+e.Tag, ".")
 		words := make([]string, len(classes))
 		for i, c := range classes {
 			words[i] = string(c)

@@ -359,7 +359,7 @@ func (s *sync) makePlan(ctx context.Context, standby bool) error {
 	if s.plan, err = clone.New(s.schema, s.archive, on, options); err != nil {
 		return err
 	}
-	if s.private != nil {
+	if s.private != nil || s.Policy.Must {
 		s.plan.Hazards = append(s.plan.Hazards, s.literals()...)
 	}
 	if major := s.target.server / 10000; s.tools.Major < major {
