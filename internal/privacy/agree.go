@@ -70,7 +70,7 @@ func (p *planner) classify() {
 			p.plan.Passed = append(p.plan.Passed, pass)
 			continue
 		}
-		finding := p.Find(c.table.OID, c.Name)
+		finding := p.finding(c)
 		if why, ok := p.stated(c, 1); ok {
 			if finding.Personal && !refused[c.root()] {
 				refused[c.root()] = p.statedSafe(c, finding)
@@ -89,6 +89,16 @@ func (p *planner) classify() {
 			p.unclassified(c, finding)
 		}
 	}
+}
+
+// finding is what a column probably holds. What is known of the table that it
+// belongs to holds for a partition or heir of which nothing is.
+func (p *planner) finding(c *column) detect.Finding {
+	f := p.Find(c.table.OID, c.Name)
+	for i := 0; i < len(c.up) && !f.Personal && f.Harmless == ""; i++ {
+		f = p.finding(c.up[i])
+	}
+	return f
 }
 
 // stated finds where a column is stated safe: by the operator (0) or in the
