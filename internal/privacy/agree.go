@@ -91,12 +91,18 @@ func (p *planner) classify() {
 	}
 }
 
-// finding is what a column probably holds. What is known of the table that it
-// belongs to holds for a partition or heir of which nothing is.
+// finding is what a column probably holds. Of a table, its partitions and heirs
+// it is one thing: what is found in any of them holds for all, and that it is
+// personal before that it is harmless.
 func (p *planner) finding(c *column) detect.Finding {
 	f := p.Find(c.table.OID, c.Name)
-	for i := 0; i < len(c.up) && !f.Personal && f.Harmless == ""; i++ {
-		f = p.finding(c.up[i])
+	for _, m := range p.members[c.speaker()] {
+		if f.Personal || m.root() != c.root() {
+			continue
+		}
+		if other := p.Find(m.table.OID, m.Name); other.Personal || f.Harmless == "" {
+			f = other
+		}
 	}
 	return f
 }
