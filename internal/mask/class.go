@@ -3,7 +3,9 @@ package mask
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 )
 
 // Class names a masker. Names stand in configuration files and are never
@@ -231,50 +233,60 @@ type class struct {
 	kinds  Kind
 	domain string // empty: the class's name
 	build  func(*maker) (*Masker, error)
+	words  string
+}
+
+// classes are all of them.
+func classes() map[Class]class {
+	return map[Class]class{
+		Null:           {^Kind(0), "", buildNull, "NULL; nothing is kept"},
+		Keep:           {^Kind(0), "", buildKeep, "the value itself"},
+		Constant:       {^Kind(0), "", buildConstant, "one value for all; nothing is kept"},
+		Redact:         {Text, "", buildRedact, "[redacted]; nothing is kept"},
+		KeepFirst:      {Text, "", buildKeepPart, "the first characters, then stars; the length is kept"},
+		KeepLast:       {Text, "", buildKeepPart, "stars, then the last characters; the length is kept"},
+		Hash:           {Text, "", buildHash, "up to 24 letters and digits that follow from the value"},
+		UUIDClass:      {UUID | Text, "", buildUUID, "another uuid; version and variant are kept"},
+		Integer:        {Int, "", buildInteger, "another integer of the range; the sign and zero are kept"},
+		Noise:          {Int | Numeric | Float, "", buildNoise, "a number at most so many percent off; sign, digits and bounds are kept"},
+		DateShift:      {Moment, "", buildDateShift, "a date some days off, by as many for all dates of one person; the time of day is kept"},
+		DateGeneralise: {Moment, "", buildGeneralise, "the first day of the month, quarter, year or decade"},
+		Boolean:        {Bool, "", buildBoolean, "a coin for each person, or false"},
+		EnumClass:      {Enum | Text | Int | Numeric, "", buildEnum, "another label; how often each occurs is kept"},
+		Choice:         {Text | Enum | Int | Numeric | Float | Bool | Moment | IP | MAC, "", buildChoice, "one of the values that the rule lists"},
+		FirstName:      {Text, "person.first", buildName, "a first name from a list"},
+		LastName:       {Text, "person.last", buildName, "a last name from a list"},
+		FullName:       {Text, "person", buildFullName, "a first and a last name, the same as in columns of their own; the order is kept"},
+		Username:       {Text, "", buildUsername, "a made-up name; upper case counts as it did"},
+		Email:          {Text, "", buildEmail, "a made-up address at example.com; the domain is kept on request"},
+		Phone:          {Text | Int | Numeric, "", buildPhone, "another number; country, area, length and separators are kept"},
+		Street:         {Text, "", buildStreet, "a street from a list and a number"},
+		City:           {Text, "", buildCity, "a city from a list, one for all rows of a person"},
+		PostalCode:     {Text, "", buildPostalCode, "another code; digits, letters and separators are kept"},
+		Company:        {Text, "", buildCompany, "a last name, a trade and a legal form"},
+		URL:            {Text, "", buildURL, "a made-up path at example.com; the scheme is kept"},
+		IPClass:        {IP | Text, "", buildIP, "another address of the same family; its first bits are kept on request"},
+		MACClass:       {MAC | Text, "", buildMAC, "another address; the group bit and the local bit are kept"},
+		IBAN:           {Text, "", buildIBAN, "another account with valid check digits; country and length are kept"},
+		Card:           {Text | Int | Numeric, "", buildCard, "another number with a valid check digit; issuer and length are kept"},
+		NationalID:     {Text | Int | Numeric, "", buildNationalID, "another number of the same form; it stays valid in the countries that are known"},
+		FreeText:       {Text, "", buildFreeText, "words of lorem ipsum; length, digits as digits, and punctuation are kept"},
+		JSONClass:      {JSON | Text, "", buildJSON, "each value by the rule for its path; structure and keys are kept"},
+		XMLClass:       {XML | Text, "", buildXML, "each text and attribute by the rule for its path; structure and names are kept"},
+		HStoreClass:    {HStore, "", buildHStore, "each value by the rule for its key; keys are kept"},
+		BytesClass:     {Bytes, "", buildBytes, "random bytes; the length is kept"},
+		Template:       {Text, "", buildTemplate, "the rule's text with random letters, digits and names filled in"},
+	}
 }
 
 func classOf(name Class) (class, bool) {
-	c, ok := map[Class]class{
-		Null:           {^Kind(0), "", buildNull},
-		Keep:           {^Kind(0), "", buildKeep},
-		Constant:       {^Kind(0), "", buildConstant},
-		Redact:         {Text, "", buildRedact},
-		KeepFirst:      {Text, "", buildKeepPart},
-		KeepLast:       {Text, "", buildKeepPart},
-		Hash:           {Text, "", buildHash},
-		UUIDClass:      {UUID | Text, "", buildUUID},
-		Integer:        {Int, "", buildInteger},
-		Noise:          {Int | Numeric | Float, "", buildNoise},
-		DateShift:      {Moment, "", buildDateShift},
-		DateGeneralise: {Moment, "", buildGeneralise},
-		Boolean:        {Bool, "", buildBoolean},
-		EnumClass:      {Enum | Text | Int | Numeric, "", buildEnum},
-		Choice:         {Text | Enum | Int | Numeric | Float | Bool | Moment | IP | MAC, "", buildChoice},
-		FirstName:      {Text, "person.first", buildName},
-		LastName:       {Text, "person.last", buildName},
-		FullName:       {Text, "person", buildFullName},
-		Username:       {Text, "", buildUsername},
-		Email:          {Text, "", buildEmail},
-		Phone:          {Text | Int | Numeric, "", buildPhone},
-		Street:         {Text, "", buildStreet},
-		City:           {Text, "", buildCity},
-		PostalCode:     {Text, "", buildPostalCode},
-		Company:        {Text, "", buildCompany},
-		URL:            {Text, "", buildURL},
-		IPClass:        {IP | Text, "", buildIP},
-		MACClass:       {MAC | Text, "", buildMAC},
-		IBAN:           {Text, "", buildIBAN},
-		Card:           {Text | Int | Numeric, "", buildCard},
-		NationalID:     {Text | Int | Numeric, "", buildNationalID},
-		FreeText:       {Text, "", buildFreeText},
-		JSONClass:      {JSON | Text, "", buildJSON},
-		XMLClass:       {XML | Text, "", buildXML},
-		HStoreClass:    {HStore, "", buildHStore},
-		BytesClass:     {Bytes, "", buildBytes},
-		Template:       {Text, "", buildTemplate},
-	}[name]
+	c, ok := classes()[name]
 	return c, ok
 }
+
+// Describe says in words what a stand-in looks like and what is kept of the
+// value; nothing for a class that there is not.
+func (c Class) Describe() string { return classes()[c].words }
 
 // Meaning is the domain of the rule's values: its own, or that of its class.
 func (r Rule) Meaning() string {
@@ -326,13 +338,7 @@ func New(rule Rule, col Column, secret Secret) (*Masker, error) {
 }
 
 // Classes lists all classes by name.
-func Classes() []Class {
-	return []Class{
-		BytesClass, Boolean, Card, Choice, City, Company, Constant, DateGeneralise, DateShift, Email, EnumClass,
-		FirstName, FreeText, FullName, Hash, HStoreClass, IBAN, Integer, IPClass, JSONClass, Keep, KeepFirst, KeepLast,
-		LastName, MACClass, NationalID, Noise, Null, Phone, PostalCode, Redact, Street, Template, URL, Username, UUIDClass, XMLClass,
-	}
-}
+func Classes() []Class { return slices.Sorted(maps.Keys(classes())) }
 
 // room is how many characters of text fit, up to most.
 func (m *maker) room(most int) int {

@@ -101,3 +101,9 @@ func SteuerRank(m int, n uint64) (id string, back uint64) {
 
 // PermuteTextSlowly is permuteText without its short cut.
 func (k Key) PermuteTextSlowly(text []byte) { k.permuteLong(7, text) }
+
+// KindsOf are the kinds that a class takes.
+func KindsOf(name Class) Kind {
+	c, _ := classOf(name)
+	return c.kinds
+}

@@ -243,7 +243,7 @@ func withCase(dst, v []byte, key Key, mask func(dst, lower []byte) []byte) []byt
 		random := s.next() | 1<<63 // at least one
 		// Without branches: which letters it is nobody can predict.
 		for i, b := range dst[start:] {
-			isLetter := (uint64(b-'a') - 26) >> 63 // 1 or 0
+			isLetter := (uint64(b-'a') - 26) >> 63            // 1 or 0
 			dst[start+i] = b - byte(isLetter&(random>>63))<<5 //nolint:gosec // 1 or 0
 			random = bits.RotateLeft64(random, int(isLetter))
 		}
