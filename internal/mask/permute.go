@@ -8,6 +8,11 @@ import (
 // rounds is how often a Feistel network mixes; ten as in FF1 (NIST SP 800-38G).
 const rounds = 10
 
+// wideRounds is for halves of 48 bits and more. Four are a strong pseudorandom
+// permutation there (Luby and Rackoff, 1988) for as many values as a table can
+// have; two more cost little.
+const wideRounds = 6
+
 // round is the pseudorandom function of one Feistel round.
 func (k Key) round(tweak uint64, n byte, half uint64) uint64 {
 	var b [17]byte
@@ -85,7 +90,11 @@ func (k Key) feistel(tweak, left, right, a, b uint64) (newLeft, newRight uint64)
 func (k Key) permuteBits(tweak, hi, lo uint64, width uint) (newHi, newLo uint64) {
 	low := (width + 1) / 2
 	right, left := bitsAt(hi, lo, 0, low), bitsAt(hi, lo, low, width-low)
-	for n := byte(0); n < rounds; n += 2 {
+	last := byte(rounds)
+	if width >= 96 {
+		last = wideRounds
+	}
+	for n := byte(0); n < last; n += 2 {
 		left ^= k.round(tweak, n, right) & ones(width-low)
 		right ^= k.round(tweak, n+1, left) & ones(low)
 	}

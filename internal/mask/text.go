@@ -1,6 +1,7 @@
 package mask
 
 import (
+	"math/bits"
 	"slices"
 	"strings"
 	"unicode"
@@ -20,7 +21,16 @@ func buildFreeText(m *maker) (*Masker, error) {
 }
 
 func appendText(dst, v []byte, s stream, lorem [][]string) []byte {
+	d := randomDigits{stream: &s}
 	for len(v) > 0 {
+		if b := v[0]; b < utf8.RuneSelf && !letter(b) {
+			if digit(b) {
+				b = d.next()
+			}
+			dst = append(dst, b)
+			v = v[1:]
+			continue
+		}
 		letters, size := letterRun(v)
 		if letters > 0 {
 			first, _ := utf8.DecodeRune(v)
@@ -34,13 +44,34 @@ func appendText(dst, v []byte, s stream, lorem [][]string) []byte {
 		}
 		r, width := utf8.DecodeRune(v)
 		if unicode.IsDigit(r) || unicode.IsNumber(r) {
-			dst = append(dst, byte('0'+s.pick(10))) //nolint:gosec // a digit
+			dst = append(dst, d.next())
 		} else {
 			dst = append(dst, v[:width]...)
 		}
 		v = v[width:]
 	}
 	return dst
+}
+
+// randomDigits are random digits, several from each number of a stream.
+type randomDigits struct {
+	stream *stream
+	rest   uint64
+	left   int
+}
+
+// perNumber is how many digits a number of 64 bits gives, at 2^-23 or less from
+// even odds.
+const perNumber = 12
+
+func (d *randomDigits) next() byte {
+	if d.left == 0 {
+		d.rest, d.left = d.stream.next(), perNumber
+	}
+	d.left--
+	hi, lo := bits.Mul64(d.rest, 10)
+	d.rest = lo
+	return byte('0' + hi) //nolint:gosec // below ten
 }
 
 // loremChance is that of appendText giving v itself: none, unless all its words
