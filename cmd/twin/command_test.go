@@ -29,6 +29,8 @@ func TestMain(m *testing.M) { pgtest.Main(m) }
 const people = `create table people (id int generated always as identity primary key, name text);
 	insert into people (name) select 'person ' || i from generate_series(1, 500) i`
 
+const maskKey = "8f1d0c6f5b7a4e2d9c3b1a0f7e6d5c4b3a29181716253443526170f8e9dacbbd"
+
 // pair is a source and the address of a Twin that does not exist yet.
 type pair struct {
 	t              *testing.T
@@ -90,9 +92,12 @@ func (p *pair) count(address, sql string) (n int) {
 func (p *pair) command(args ...string) (code int, stdout, stderr string) {
 	p.t.Helper()
 	var out, errs bytes.Buffer
-	env := map[string]string{"NEONTWIN_SOURCE_URL": p.source, "NEONTWIN_TARGET_URL": p.target}
+	env := map[string]string{"NEONTWIN_SOURCE_URL": p.source, "NEONTWIN_TARGET_URL": p.target, "NEONTWIN_MASK_KEY": maskKey}
 	code = run(p.t.Context(), args, func(name string) string { return env[name] }, &out, &errs)
 	noPassword(p.t, out.String()+errs.String(), append(args, p.source, p.target)...)
+	if strings.Contains(out.String()+errs.String(), maskKey) {
+		p.t.Errorf("the masking key is printed:\n%s%s", &out, &errs)
+	}
 	return code, out.String(), errs.String()
 }
 

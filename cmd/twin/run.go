@@ -35,6 +35,8 @@ type commandLine struct {
 	Plan planCommand `cmd:"" help:"Say what a sync would do, and change nothing."`
 
 	Verify verifyCommand `cmd:"" help:"Compare the Twin with the source as it is now. Exits with 0 if they are equal, 1 if they differ, 3 if that can't be told."`
+
+	Suggest suggestCommand `cmd:"" help:"Look at the source and write which columns to mask, and how, for a person to review."`
 }
 
 // job are the flags that sync and plan share.
@@ -91,6 +93,8 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	}
 	p := program{stdout: stdout, stderr: stderr}
 	switch parsed.Command() {
+	case "suggest":
+		return p.suggest(ctx, cl.Suggest, getenv)
 	case "verify":
 		return p.verify(ctx, cl.Verify, getenv)
 	case "plan":

@@ -145,15 +145,8 @@ func (p *planner) statedSafe(c *column, f detect.Finding) bool {
 
 func (p *planner) unclassified(c *column, f detect.Finding) {
 	label := c.root().label
-	open := Open{Label: label, Type: c.Type, Finding: f, Rule: p.propose(c, f)}
-	for _, before := range p.plan.Open {
-		if p.open[before.Label].speaker() == c.speaker() {
-			open.Tied = before.Label
-			break
-		}
-	}
-	p.open[label] = c
-	p.plan.Open = append(p.plan.Open, open)
+	p.open = append(p.open, c)
+	p.plan.Open = append(p.plan.Open, Open{Label: label, Table: c.root().table.Name.String(), Type: c.Type, Finding: f, Rule: p.propose(c, f)})
 	switch {
 	case f.Personal:
 		p.hazard(true, HazardUnclassified, label, "%s, and nothing is said of it; add under mask: %s", f.Reason, p.line(c, f))
@@ -162,6 +155,33 @@ func (p *planner) unclassified(c *column, f detect.Finding) {
 	default:
 		p.hazard(true, HazardUnclassified, label, "nothing tells what it holds; add under mask: %s or, if it is nobody's, under safe, columns: - %s", p.line(c, f), quoteYAML(label))
 	}
+}
+
+// lead names for each open column the one whose rule is its own too: of those
+// that hold the same values, the one that others refer to.
+func (p *planner) lead() {
+	first := map[*column]*column{}
+	for _, c := range p.open {
+		if before := first[c.speaker()]; before == nil || c.rank() > before.rank() {
+			first[c.speaker()] = c
+		}
+	}
+	for i, c := range p.open {
+		if lead := first[c.speaker()]; lead.root() != c.root() {
+			p.plan.Open[i].Tied = lead.root().label
+		}
+	}
+}
+
+// rank is highest for what is referred to and refers to nothing itself.
+func (c *column) rank() int {
+	switch {
+	case c.referred && !c.refers:
+		return 2
+	case c.referred:
+		return 1
+	}
+	return 0
 }
 
 // line is the line of YAML that masks a column.

@@ -85,13 +85,14 @@ type Plan struct {
 // Open is a column of which nothing is said.
 type Open struct {
 	Label   string
+	Table   string // the part of Label that names its table
 	Type    string // as SQL writes it
 	Finding detect.Finding
 	// Rule is what would mask it: what was found to fit, or what its kind
 	// suggests, as long as it holds for the column and its ties.
 	Rule mask.Rule
-	// Tied is the column before it in Open that holds the same values, if any:
-	// a rule for that one is a rule for both.
+	// Tied is another column of Open that holds the same values and that this
+	// one refers to, if any: a rule for that one is a rule for both.
 	Tied string
 }
 
@@ -136,6 +137,8 @@ type column struct {
 	tied *column
 	rule *rule
 	from string // where the rule comes from
+	// referred and refers are set for what foreign keys tie.
+	referred, refers bool
 }
 
 // rule is a rule of the file.
@@ -151,7 +154,7 @@ type planner struct {
 	plan    *Plan
 	columns []*column // in the order of the schema
 	byKey   map[key]*column
-	open    map[string]*column
+	open    []*column             // those of Plan.Open
 	members map[*column][]*column // those that a column speaks for
 	parents map[uint32]bool       // tables that hold no rows of their own
 	rules   []*rule
@@ -167,7 +170,7 @@ type key struct {
 // error is a pattern that is none.
 func New(in Input) (*Plan, error) {
 	p := &planner{
-		Input: in, open: map[string]*column{}, byKey: map[key]*column{}, parents: map[uint32]bool{},
+		Input: in, byKey: map[key]*column{}, parents: map[uint32]bool{},
 		plan: &Plan{Key: in.Secret.ID(), tables: map[uint32]*Table{}},
 	}
 	if err := p.parse(); err != nil {
@@ -178,6 +181,7 @@ func New(in Input) (*Plan, error) {
 	p.match()
 	p.agree()
 	p.classify()
+	p.lead()
 	p.compile()
 	p.unmatched()
 	slices.SortStableFunc(p.plan.Masked, func(a, b twin.MaskedColumn) int { return cmp.Compare(a.Column, b.Column) })
@@ -277,7 +281,11 @@ func (p *planner) tie() {
 	}
 	for _, k := range p.Schema.ForeignKeys {
 		for i := range k.Columns {
-			join(p.byKey[key{k.TableOID, k.Columns[i]}], p.byKey[key{k.ParentOID, k.ParentColumns[i]}])
+			from, to := p.byKey[key{k.TableOID, k.Columns[i]}], p.byKey[key{k.ParentOID, k.ParentColumns[i]}]
+			if from != nil && to != nil && from != to {
+				from.refers, to.referred = true, true
+			}
+			join(from, to)
 		}
 	}
 	for _, r := range p.References {
