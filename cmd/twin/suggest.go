@@ -230,6 +230,9 @@ func because(f detect.Finding) string { return fmt.Sprintf("%.0f %%: %s", 100*f.
 // ruleYAML is a rule on one line.
 func ruleYAML(r mask.Rule) string {
 	options := []string{"class: " + string(r.Class)}
+	if r.Class == mask.Constant {
+		options = append(options, fmt.Sprintf("value: %q", r.Value))
+	}
 	if r.Locale != "" {
 		options = append(options, "locale: "+r.Locale)
 	}

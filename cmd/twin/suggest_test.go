@@ -18,6 +18,8 @@ const praxis = `create table kunden (kundennummer text primary key, vorname text
 	insert into commandes (client, adresse_livraison, montant, courriel, ref) select 'K' || 100001 + i % 400, i || ' rue du Canary', i, 'zyxa' || i % 400 || '@canary.example', 'R-' || i from generate_series(1, 1000) i;
 	create table artikel (id int primary key, bezeichnung text, preis numeric(8,2), aktiv boolean not null default true);
 	insert into artikel select i, 'Schraube M' || i, i from generate_series(1, 50) i;
+	create table seiten (id int primary key, titel text, woerter tsvector not null);
+	insert into seiten select i, 'Seite ' || i, to_tsvector('simple', 'canary ' || i) from generate_series(1, 50) i;
 	create table misc (col_17 text, "odd: col" jsonb);
 	insert into misc select 'zyxa' || i || '@canary.example', jsonb_build_object('contact', jsonb_build_object('email', 'zyxa' || i || '@canary.example'), 'size', i) from generate_series(1, 300) i;
 	analyze`

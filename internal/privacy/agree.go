@@ -187,8 +187,11 @@ func (c *column) rank() int {
 // line is the line of YAML that masks a column.
 func (p *planner) line(c *column, f detect.Finding) string {
 	rule := p.propose(c, f)
-	if rule.Locale != "" {
+	switch {
+	case rule.Locale != "":
 		return fmt.Sprintf("%s: {class: %s, locale: %s}", quoteYAML(c.root().label), rule.Class, rule.Locale)
+	case rule.Class == mask.Constant:
+		return fmt.Sprintf(`%s: {class: %s, value: ""}`, quoteYAML(c.root().label), rule.Class)
 	}
 	return fmt.Sprintf("%s: %s", quoteYAML(c.root().label), rule.Class)
 }
@@ -213,6 +216,10 @@ func (p *planner) propose(c *column, f detect.Finding) mask.Rule {
 		if _, err := mask.New(rule, fact, p.Secret); err == nil {
 			return rule
 		}
+	}
+	// A vector of words that a trigger keeps takes no NULL, but no words.
+	if empty := (mask.Rule{Class: mask.Constant}); fact.NotNull && c.Type == "tsvector" {
+		return empty
 	}
 	return mask.Rule{Class: mask.Null}
 }
