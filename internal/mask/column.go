@@ -216,7 +216,20 @@ func (c Column) intRange() (least, most int64) {
 	return -1 << 63, 1<<63 - 1
 }
 
+// ColumnError says why a column can't be masked, or one of its values. It quotes
+// no value.
+type ColumnError struct {
+	Column string
+	Err    error
+}
+
+// Error names the column.
+func (e *ColumnError) Error() string { return "mask column " + e.Column + ": " + e.Err.Error() }
+
+// Unwrap gives the reason.
+func (e *ColumnError) Unwrap() error { return e.Err }
+
 // errorf is an error about the column.
 func (c Column) errorf(format string, args ...any) error {
-	return fmt.Errorf("mask column %s: %w", c.Name, fmt.Errorf(format, args...))
+	return &ColumnError{c.Name, fmt.Errorf(format, args...)}
 }

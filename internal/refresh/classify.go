@@ -9,7 +9,9 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/neontwin/neontwin/internal/catalog"
 	"github.com/neontwin/neontwin/internal/clone"
+	"github.com/neontwin/neontwin/internal/mask"
 	"github.com/neontwin/neontwin/internal/pgcopy"
 	"github.com/neontwin/neontwin/internal/pgtools"
 	"github.com/neontwin/neontwin/internal/twin"
@@ -60,6 +62,9 @@ func instead(hazards []twin.Hazard) string {
 	}
 	return "mend what is named, then sync again; " + strings.Join(ids, ", ") + " can be acknowledged instead, by " + how
 }
+
+// plainColumn is the name of a column or constraint for people.
+func plainColumn(name string) string { return catalog.Name{Name: name}.String() }
 
 func configFailure(message, next string) *twin.Failure {
 	return &twin.Failure{Code: twin.CodeConfig, Message: message, Next: next}
@@ -141,7 +146,11 @@ func describeServer(err error, source bool, at string) *twin.Failure {
 	f := &twin.Failure{Code: code, Retry: pgcopy.Transient(err)}
 	var pg *pgconn.PgError
 	var connect *pgconn.ConnectError
+	var masking *mask.ColumnError
 	switch {
+	case errors.As(err, &masking):
+		f.Code, f.Retry, f.Message = twin.CodeData, false, fmt.Sprintf("a value of %s.%s could not be masked: %v", at, plainColumn(masking.Column), masking.Err)
+		f.Next = "choose another class for the column"
 	case errors.Is(err, pgcopy.ErrRowsLost):
 		f.Code, f.Message, f.Next = twin.CodeData, "rows were lost on the way: "+at, "sync again; report it if it happens twice"
 	case !errors.As(err, &pg) && (f.Retry || errors.As(err, &connect)):
@@ -166,7 +175,10 @@ func describeServer(err error, source bool, at string) *twin.Failure {
 	case strings.HasPrefix(pg.Code, "22"), strings.HasPrefix(pg.Code, "23"):
 		f.Code = twin.CodeData
 		f.Message = fmt.Sprintf("the %s did not accept the data (SQLSTATE %s): %s", side, pg.Code, at)
-		f.Next = "the source holds rows that break its own rules there; the service's log has the server's words"
+		f.Next = "the source holds rows that break its own rules there, or stand-ins do; the service's log has the server's words"
+		if pg.ConstraintName != "" {
+			f.Message += ", constraint " + plainColumn(pg.ConstraintName)
+		}
 	default:
 		f.Code = twin.CodeSchema
 		f.Message = fmt.Sprintf("the %s did not accept a statement (SQLSTATE %s): %s", side, pg.Code, at)

@@ -1,11 +1,16 @@
 package refresh
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
 
+	"github.com/jackc/pgx/v5/pgconn"
+
 	"github.com/neontwin/neontwin/internal/clone"
+	"github.com/neontwin/neontwin/internal/mask"
+	"github.com/neontwin/neontwin/internal/pgcopy"
 	"github.com/neontwin/neontwin/internal/twin"
 )
 
@@ -38,5 +43,22 @@ func TestRefusalNamesWhatToAccept(t *testing.T) {
 		if f.Next != c.want || f.Message != all {
 			t.Errorf("%v: %+v", c.ids, f)
 		}
+	}
+}
+
+// TestMaskingFailure names the column, and neither value nor server.
+func TestMaskingFailure(t *testing.T) {
+	t.Parallel()
+	err := &clone.Error{Object: "public.people", Err: &pgcopy.SourceError{Err: fmt.Errorf("mask rows: %w", &mask.ColumnError{Column: "Born", Err: errors.New("it is no date")})}}
+	f := describe(err)
+	if f.Code != twin.CodeData || f.Retry || f.Message != `a value of public.people."Born" could not be masked: it is no date` || f.Next == "" {
+		t.Errorf("%+v", f)
+	}
+	broken := &clone.Error{Object: "public.people", Err: &pgcopy.TargetError{Err: &pgconn.PgError{Code: "23514", ConstraintName: "people_check", Detail: "Failing row contains (secret)."}}}
+	if f := describe(broken); f.Code != twin.CodeData || !strings.HasSuffix(f.Message, "public.people, constraint people_check") {
+		t.Errorf("%+v", f)
+	}
+	if text := (hush{broken}).Error(); strings.Contains(text, "secret") || !strings.Contains(text, "23514") {
+		t.Error(text)
 	}
 }
