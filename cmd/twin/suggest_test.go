@@ -14,8 +14,8 @@ import (
 // things that are nobody's.
 const praxis = `create table kunden (kundennummer text primary key, vorname text not null, nachname text not null, "E-Mail" text unique, geburtsdatum date, strasse text, plz char(5), telefon text);
 	insert into kunden select 'K' || 100000 + i, 'Zyxa', 'Canarymann', 'zyxa' || i || '@canary.example', date '1950-01-01' + i * 20, 'Hauptstraße ' || i, lpad(i::text, 5, '0'), '+49 30 ' || 1000000 + i from generate_series(1, 400) i;
-	create table commandes (id bigserial primary key, client text not null references kunden, adresse_livraison text, montant numeric(8,2), courriel text, ref text, created_at timestamptz not null default now());
-	insert into commandes (client, adresse_livraison, montant, courriel, ref) select 'K' || 100001 + i % 400, i || ' rue du Canary', i, 'zyxa' || i % 400 || '@canary.example', 'R-' || i from generate_series(1, 1000) i;
+	create table factures (id bigserial primary key, client text not null references kunden, adresse_livraison text, montant numeric(8,2), courriel text, ref text, created_at timestamptz not null default now());
+	insert into factures (client, adresse_livraison, montant, courriel, ref) select 'K' || 100001 + i % 400, i || ' rue du Canary', i, 'zyxa' || i % 400 || '@canary.example', 'R-' || i from generate_series(1, 1000) i;
 	create table artikel (id int primary key, bezeichnung text, preis numeric(8,2), aktiv boolean not null default true);
 	insert into artikel select i, 'Schraube M' || i, i from generate_series(1, 50) i;
 	create table seiten (id int primary key, titel text, woerter tsvector not null);
@@ -40,9 +40,9 @@ func TestSuggest(t *testing.T) {
 	}
 	for _, want := range []string{
 		`(?m)^  public\.kunden\.vorname: .*first_name`, `(?m)^  public\.kunden\.nachname: .*last_name`, `(?m)^  'public\.kunden\."E-Mail"': email # 9\d %`,
-		`(?m)^  public\.kunden\.geburtsdatum: date_shift`, `(?m)^  public\.commandes\.courriel: email`, `(?m)^  public\.misc\.col_17: email`,
+		`(?m)^  public\.kunden\.geburtsdatum: date_shift`, `(?m)^  public\.factures\.courriel: email`, `(?m)^  public\.misc\.col_17: email`,
 		`(?m)^  'public\.misc\."odd: col"': \{class: json, paths: \{contact\.email: email\}\}`,
-		`(?m)^  # public\.commandes\.client is masked as public\.kunden\.kundennummer|decide: public\.kunden\.kundennummer`,
+		`(?m)^  # public\.factures\.client is masked as public\.kunden\.kundennummer|decide: public\.kunden\.kundennummer`,
 	} {
 		if !regexp.MustCompile(want).Match(text) {
 			t.Errorf("the suggestion has no %s", want)

@@ -90,7 +90,7 @@ func (c *Canaries) Address(label string) string {
 // Integer makes a number of more than 60 bits, found as text and as the eight
 // bytes of a bigint, in memory's order and in the network's.
 func (c *Canaries) Integer(label string) int64 {
-	n := int64(binary.BigEndian.Uint64(random(8))>>2 | 1<<61) //nolint:gosec // 62 bits
+	n := int64(binary.BigEndian.Uint64(random(8))>>2 | 1<<61)
 	c.add(label, big.NewInt(n).Append(nil, 10))
 	c.eight(label, n)
 	return n
@@ -117,7 +117,7 @@ func (c *Canaries) Numeric(label string) string {
 func (c *Canaries) Moment(label string) string {
 	const fifty = 50 * 365 * 24 * int64(time.Hour/time.Microsecond)
 	since := time.Date(1975, 1, 1, 0, 0, 0, 0, time.UTC)
-	us := int64(binary.BigEndian.Uint64(random(8))>>1) % fifty //nolint:gosec // 63 bits
+	us := int64(binary.BigEndian.Uint64(random(8))>>1) % fifty
 	at := time.UnixMicro(since.UnixMicro() + us/10*10 + 1).UTC()
 	c.eight(label, at.UnixMicro()-time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC).UnixMicro())
 	text := at.Format("2006-01-02 15:04:05.000000")
@@ -127,7 +127,7 @@ func (c *Canaries) Moment(label string) string {
 
 func (c *Canaries) eight(label string, n int64) {
 	for _, order := range []binary.AppendByteOrder{binary.LittleEndian, binary.BigEndian} {
-		c.add(label, order.AppendUint64(nil, uint64(n))) //nolint:gosec // its bits
+		c.add(label, order.AppendUint64(nil, uint64(n)))
 	}
 }
 

@@ -235,12 +235,14 @@ func TestFailuresTellNoValue(t *testing.T) {
 	t.Parallel()
 	for name, fail := range map[string]func(*testing.T, *cages, *refresh.Job){
 		"a CHECK that a stand-in violates": func(t *testing.T, c *cages, _ *refresh.Job) {
+			t.Helper()
 			pgtest.Exec(t, c.source, "alter table people add check (note like 'call %')")
 		},
 		"a condition that does not fit": func(_ *testing.T, _ *cages, job *refresh.Job) {
 			job.Subset = &twin.Subset{Roots: []twin.Root{{Table: "public.people", Where: "note::int > 0"}}}
 		},
 		"a view that fails on stand-ins": func(t *testing.T, c *cages, _ *refresh.Job) {
+			t.Helper()
 			pgtest.Exec(t, c.source, "create materialized view numbers as select substr(note, 6, 3)::int n from people with no data; create function f(text) returns int language sql immutable as $$ select case when $1 like 'call %' then 1 else $1::int end $$; create index on people (f(note))")
 		},
 		"rows that are lost": func(_ *testing.T, _ *cages, job *refresh.Job) { job.Between = loseNotes("people") },
@@ -292,6 +294,7 @@ func TestMaskingSurvivesLostConnections(t *testing.T) {
 
 // alsoKill ends the backends on a server that copy the mails, once.
 func alsoKill(t *testing.T, before func(catalog.Name, io.Writer) io.WriteCloser, server string) func(catalog.Name, io.Writer) io.WriteCloser {
+	t.Helper()
 	var once sync.Once
 	return func(name catalog.Name, w io.Writer) io.WriteCloser {
 		if before != nil {
