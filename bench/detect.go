@@ -81,12 +81,12 @@ func (d *detection) judge(c columns.Column, f detect.Finding) {
 		if f.Personal && slices.Contains(c.Classes, string(f.Class)) {
 			d.Classes++
 		}
-		if f.Harmless != "" {
+		if slices.Contains(detect.DefaultRules(), f.Harmless) {
 			d.Leaked++
 		}
 	case f.Personal:
 		d.Alarms++
-	case f.Harmless != "":
+	case slices.Contains(detect.DefaultRules(), f.Harmless):
 		d.Cleared++
 	}
 }
@@ -141,7 +141,7 @@ func detectionPart(w *strings.Builder, all []detection) {
 		return
 	}
 	fmt.Fprintf(w, "\n## Detection of personal data\n\nColumns of tables in seven languages, modelled on public schemas and labelled by hand before the detection was written ([bench/columns](../bench/columns/README.md)). One half was worked with; the other was only counted. Recall is the part of the personal columns that are detected, to be at least %.2f; precision the part of the detected ones that are personal, to be at least %.2f. What is neither detected nor harmless by a rule refuses a run until a person decides.\n\n", leastRecall, leastPrecision)
-	rows := [][]string{{"Half", "Columns", "Personal", "Recall", "Precision", "Fitting masker", "Personal, yet harmless by a rule", "Harmless by a rule", ""}}
+	rows := [][]string{{"Half", "Columns", "Personal", "Recall", "Precision", "Fitting masker", "Personal, yet passed by default", "Harmless, passed by default", ""}}
 	for _, d := range all {
 		verdict := "reached"
 		if d.recall() < leastRecall || d.precision() < leastPrecision {
