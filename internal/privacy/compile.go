@@ -306,8 +306,10 @@ func (p *planner) possible(c *column) bool {
 	ok := true
 	refuse := func(format string, args ...any) {
 		ok = false
-		if c.root() == c {
-			p.hazard(true, HazardImpossible, c.label, format, args...)
+		known := len(p.plan.Hazards)
+		p.hazard(true, HazardImpossible, c.root().label, format, args...)
+		if last := p.plan.Hazards[known]; slices.Contains(p.plan.Hazards[:known], last) { // of a partition or heir before
+			p.plan.Hazards = p.plan.Hazards[:known]
 		}
 	}
 	for _, u := range p.Facts.Uniques[c.table.OID] {
