@@ -190,16 +190,16 @@ func (d *draft) text(plan *privacy.Plan) string {
 			switch {
 			case f.Harmless != "":
 				d.safe++
-				passed = append(passed, fmt.Sprintf("    - %s # %s, %s", quoteYAML(o.Label), f.Harmless, because(f)))
+				passed = append(passed, fmt.Sprintf("    - %s # %s, %s", privacy.QuoteYAML(o.Label), f.Harmless, because(f)))
 			case f.Personal && o.Tied != "":
 				d.masked++
 				lines = append(lines, fmt.Sprintf("  # %s is masked as %s, whose values it holds", oneLine(o.Label), oneLine(o.Tied)))
 			case f.Personal:
 				d.masked++
-				lines = append(lines, fmt.Sprintf("  %s: %s # %s", quoteYAML(o.Label), ruleYAML(o.Rule), because(f)))
+				lines = append(lines, fmt.Sprintf("  %s: %s # %s", privacy.QuoteYAML(o.Label), privacy.RuleYAML(o.Rule), because(f)))
 			default:
 				d.open++
-				lines = append(lines, fmt.Sprintf("  # decide: %s: %s # %s", quoteYAML(o.Label), ruleYAML(o.Rule), o.Type))
+				lines = append(lines, fmt.Sprintf("  # decide: %s: %s # %s", privacy.QuoteYAML(o.Label), privacy.RuleYAML(o.Rule), o.Type))
 			}
 		}
 		section(&rules, "  ", table, lines)
@@ -226,40 +226,6 @@ func section(w *strings.Builder, indent, table string, lines []string) {
 
 // because is for the reviewer.
 func because(f detect.Finding) string { return fmt.Sprintf("%.0f %%: %s", 100*f.Confidence, f.Reason) }
-
-// ruleYAML is a rule on one line.
-func ruleYAML(r mask.Rule) string {
-	options := []string{"class: " + string(r.Class)}
-	if r.Class == mask.Constant {
-		options = append(options, fmt.Sprintf("value: %q", r.Value))
-	}
-	if r.Locale != "" {
-		options = append(options, "locale: "+r.Locale)
-	}
-	if len(r.Paths) > 0 {
-		var places []string
-		for _, p := range r.Paths {
-			places = append(places, quoteYAML(p.Path)+": "+ruleYAML(p.Rule))
-		}
-		options = append(options, "paths: {"+strings.Join(places, ", ")+"}")
-	}
-	if len(options) == 1 {
-		return string(r.Class)
-	}
-	return "{" + strings.Join(options, ", ") + "}"
-}
-
-// quoteYAML writes a key or a value of a list so that YAML reads it as it is.
-func quoteYAML(s string) string {
-	plain := s != "" && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.") == "" && strings.ContainsAny(s[:1], "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_") && strings.Contains(s, ".")
-	switch {
-	case plain:
-		return s
-	case strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 || r == 0x2028 || r == 0x2029 }):
-		return fmt.Sprintf("%q", s)
-	}
-	return "'" + strings.ReplaceAll(s, "'", "''") + "'"
-}
 
 // oneLine is a name for a comment.
 func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }

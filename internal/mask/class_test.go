@@ -631,3 +631,27 @@ func BenchmarkClass(b *testing.B) {
 		})
 	}
 }
+
+// Nothing that a rule may ask for lets a whole value pass under the name of a
+// class that masks.
+func TestNothingIsKeptWhole(t *testing.T) {
+	t.Parallel()
+	m, err := mask.New(mask.Rule{Class: mask.IPClass, Keep: 128}, column(mask.IP, oidINET), secret(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	same := 0
+	for i := range 200 {
+		for _, address := range []string{fmt.Sprintf("10.1.2.%d", i), fmt.Sprintf("2001:db8::%x", i+1)} {
+			if string(m.Mask(nil, []byte(address), nil)) == address {
+				same++
+			}
+		}
+	}
+	if same > 20 { // two in 256 are expected by chance
+		t.Errorf("%d of 400 addresses came through", same)
+	}
+	if _, err := mask.New(mask.Rule{Class: mask.DateGeneralise, Unit: "day"}, column(mask.Moment, oidDate), secret(t)); err == nil {
+		t.Error("the day of a date is taken for something else than the date")
+	}
+}

@@ -59,6 +59,9 @@ func buildGeneralise(m *maker) (*Masker, error) {
 	if !ok {
 		return nil, fmt.Errorf("there is no unit %q", unit)
 	}
+	if unit == "day" && m.col.OID == oidDate {
+		return nil, errors.New("unit day leaves a date as it is")
+	}
 	return &Masker{
 		traits: Traits{MaxLen: 8, Charset: "a date or timestamp", Same: true},
 		mask: func(dst, v, _ []byte) []byte {

@@ -188,7 +188,7 @@ func buildIP(m *maker) (*Masker, error) {
 	key, cidr, text := m.key, m.col.OID == oidCIDR, m.col.Kind == Text
 	least, room := m.col.MinLen, m.room(43)
 	return &Masker{
-		traits: m.apart(Traits{MaxLen: room, MinLen: least, Charset: "an address", Chance: math.Ldexp(1, min(keep-32, 0))}),
+		traits: m.apart(Traits{MaxLen: room, MinLen: least, Charset: "an address", Chance: math.Ldexp(1, -freeBits(32, keep))}),
 		chance: func(v []byte) float64 {
 			p, ok := parseIP(v)
 			if !ok {
@@ -198,7 +198,7 @@ func buildIP(m *maker) (*Masker, error) {
 			if cidr {
 				used = p.Bits()
 			}
-			return math.Ldexp(1, -max(used-keep, 0))
+			return math.Ldexp(1, -freeBits(used, keep))
 		},
 		mask: func(dst, v, _ []byte) []byte {
 			start := len(dst)
@@ -215,6 +215,10 @@ func buildIP(m *maker) (*Masker, error) {
 	}, nil
 }
 
+// freeBits is how many of an address's bits are masked: never fewer than eight,
+// however many are to be kept, or the address would pass as it is.
+func freeBits(used, keep int) int { return max(used-keep, min(used, 8)) }
+
 func (k Key) permuteIP(p netip.Prefix, keep int, cidr bool) netip.Prefix {
 	all, used := p.Addr().BitLen(), p.Addr().BitLen()
 	if cidr {
@@ -222,7 +226,7 @@ func (k Key) permuteIP(p netip.Prefix, keep int, cidr bool) netip.Prefix {
 	}
 	b := p.Addr().As16()
 	hi, lo := binary.BigEndian.Uint64(b[:]), binary.BigEndian.Uint64(b[8:])
-	unused, free := uint(all-used), uint(max(used-keep, 0))
+	unused, free := uint(all-used), uint(freeBits(used, keep)) //nolint:gosec // neither is negative
 	hi, lo = shiftRight(hi, lo, unused)
 	// The kept bits are the tweak: each prefix has a permutation of its own.
 	prefixHi, prefixLo := shiftRight(hi, lo, free)

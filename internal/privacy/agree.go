@@ -3,6 +3,7 @@ package privacy
 import (
 	"fmt"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -116,14 +117,17 @@ func (p *planner) stated(c *column, by int) (why string, ok bool) {
 			return "by " + [][]string{p.Policy.Safe, p.Masking.Safe}[by][i], true
 		}
 	}
-	bare, _, _ := strings.Cut(c.Type, "(")
+	bare := modifier.ReplaceAllString(c.Type, "")
 	for _, t := range types {
-		if strings.EqualFold(t, c.Type) || strings.EqualFold(t, bare) || strings.EqualFold(t, aliases[strings.ToLower(c.Type)]) {
+		if strings.EqualFold(t, c.Type) || strings.EqualFold(t, bare) || strings.EqualFold(t, aliases[strings.ToLower(bare)]) {
 			return "by its type " + t, true
 		}
 	}
 	return "", false
 }
+
+// modifier is the length or precision that a type is written with.
+var modifier = regexp.MustCompile(`\([^)]*\)`)
 
 // aliases are other names by which people know types.
 var aliases = map[string]string{
@@ -151,9 +155,9 @@ func (p *planner) unclassified(c *column, f detect.Finding) {
 	case f.Personal:
 		p.hazard(true, HazardUnclassified, label, "%s, and nothing is said of it; add under mask: %s", f.Reason, p.line(c, f))
 	case f.Harmless != "":
-		p.hazard(true, HazardUnclassified, label, "it looks harmless (%s), which the policy does not take for granted; add under safe, columns: - %s", f.Reason, quoteYAML(label))
+		p.hazard(true, HazardUnclassified, label, "it looks harmless (%s), which the policy does not take for granted; add under safe, columns: - %s", f.Reason, QuoteYAML(label))
 	default:
-		p.hazard(true, HazardUnclassified, label, "nothing tells what it holds; add under mask: %s or, if it is nobody's, under safe, columns: - %s", p.line(c, f), quoteYAML(label))
+		p.hazard(true, HazardUnclassified, label, "nothing tells what it holds; add under mask: %s or, if it is nobody's, under safe, columns: - %s", p.line(c, f), QuoteYAML(label))
 	}
 }
 
@@ -186,14 +190,7 @@ func (c *column) rank() int {
 
 // line is the line of YAML that masks a column.
 func (p *planner) line(c *column, f detect.Finding) string {
-	rule := p.propose(c, f)
-	switch {
-	case rule.Locale != "":
-		return fmt.Sprintf("%s: {class: %s, locale: %s}", quoteYAML(c.root().label), rule.Class, rule.Locale)
-	case rule.Class == mask.Constant:
-		return fmt.Sprintf(`%s: {class: %s, value: ""}`, quoteYAML(c.root().label), rule.Class)
-	}
-	return fmt.Sprintf("%s: %s", quoteYAML(c.root().label), rule.Class)
+	return QuoteYAML(c.root().label) + ": " + RuleYAML(p.propose(c, f))
 }
 
 // propose chooses the rule that masks a column: the one that was found to fit,
@@ -210,7 +207,7 @@ func (p *planner) propose(c *column, f detect.Finding) mask.Rule {
 		if class == f.Class {
 			rule.Paths = f.Paths
 		}
-		if f.Locale != "en" && slices.Contains(mask.Locales(), f.Locale) && spoken[class] {
+		if f.Locale != "en" && slices.Contains(mask.Locales(), f.Locale) && detect.Worded(class) {
 			rule.Locale = f.Locale
 		}
 		if _, err := mask.New(rule, fact, p.Secret); err == nil {
@@ -261,17 +258,4 @@ func byKind(fact mask.Column) []mask.Class {
 	case mask.Other:
 	}
 	return nil
-}
-
-// spoken are the classes whose stand-ins have a language.
-var spoken = map[mask.Class]bool{
-	mask.FirstName: true, mask.LastName: true, mask.FullName: true, mask.Street: true, mask.City: true, mask.Company: true, mask.FreeText: true,
-}
-
-// quoteYAML writes a column's name so that YAML reads it as text.
-func quoteYAML(name string) string {
-	if strings.HasPrefix(name, `"`) || strings.Contains(name, ": ") || strings.Contains(name, " #") || strings.HasSuffix(name, ":") {
-		return "'" + strings.ReplaceAll(name, "'", "''") + "'"
-	}
-	return name
 }

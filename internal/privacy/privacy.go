@@ -183,7 +183,9 @@ func New(in Input) (*Plan, error) {
 	p.classify()
 	p.lead()
 	p.compile()
+	p.reveals()
 	p.unmatched()
+	p.complete()
 	slices.SortStableFunc(p.plan.Masked, func(a, b twin.MaskedColumn) int { return cmp.Compare(a.Column, b.Column) })
 	slices.SortStableFunc(p.plan.Passed, func(a, b Passed) int { return cmp.Compare(a.Label, b.Label) })
 	slices.SortStableFunc(p.plan.Hazards, func(a, b twin.Hazard) int {

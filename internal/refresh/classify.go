@@ -81,8 +81,17 @@ func (s *sync) classify(ctx context.Context, err error) error {
 			f.Phase = phase
 		}
 		f.Changed = s.cleared
-		return err
+		if !s.masked() {
+			return err
+		}
+		if f.Cause != nil {
+			f.Cause = hush{f.Cause}
+		}
+		return hush{err}
 	case errors.Is(err, twin.ErrLeaseLost), ctx.Err() != nil && errors.Is(context.Cause(ctx), twin.ErrLeaseLost):
+		if s.masked() {
+			return hush{err}
+		}
 		return err
 	case ctx.Err() != nil:
 		f = &twin.Failure{Code: twin.CodeInterrupted, Retry: true, Message: "the sync was interrupted", Next: "sync again"}

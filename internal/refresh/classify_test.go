@@ -62,3 +62,24 @@ func TestMaskingFailure(t *testing.T) {
 		t.Error(text)
 	}
 }
+
+// TestMaskedFailuresAreHushed holds failures that were classified elsewhere to
+// the same silence.
+func TestMaskedFailuresAreHushed(t *testing.T) {
+	t.Parallel()
+	s := &sync{Job: Job{Mode: twin.Anonymized}, track: clone.NewTracker(func(twin.Progress) {})}
+	quoting := &pgconn.PgError{Code: "22P02", Message: `invalid input: "secret"`}
+	for _, err := range []error{
+		fmt.Errorf("%w: %w", &twin.Failure{Code: twin.CodeData, Message: "said", Cause: quoting}, quoting),
+		fmt.Errorf("%w: %w", twin.ErrLeaseLost, quoting),
+		&sourceError{"look", quoting},
+	} {
+		got := s.classify(t.Context(), err)
+		if f := twin.AsFailure(got); strings.Contains(got.Error()+f.Error(), "secret") || errors.Is(err, twin.ErrLeaseLost) != errors.Is(got, twin.ErrLeaseLost) {
+			t.Errorf("%v, %v", got, f)
+		}
+	}
+	if f := twin.AsFailure(s.classify(t.Context(), &twin.Failure{Code: twin.CodeData, Message: "said"})); f.Message != "said" {
+		t.Errorf("a failure is not told any more: %+v", f)
+	}
+}

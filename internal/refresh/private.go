@@ -15,6 +15,7 @@ import (
 	"github.com/neontwin/neontwin/internal/detect"
 	"github.com/neontwin/neontwin/internal/mask"
 	"github.com/neontwin/neontwin/internal/pgcopy"
+	"github.com/neontwin/neontwin/internal/pgtools"
 	"github.com/neontwin/neontwin/internal/privacy"
 	"github.com/neontwin/neontwin/internal/subset"
 	"github.com/neontwin/neontwin/internal/twin"
@@ -65,7 +66,8 @@ func (s *sync) decide(ctx context.Context, conn *pgx.Conn, rows *subset.Plan) (*
 }
 
 // literals are hazards for definitions in which personal data seems to stand:
-// defaults, CHECKs, labels, bounds, views, functions. They are copied as they are.
+// defaults, CHECKs, labels, bounds, views, functions, comments, the database's settings. They are copied as
+// they are.
 func (s *sync) literals() []twin.Hazard {
 	var out []twin.Hazard
 	for _, e := range s.archive.Entries {
@@ -213,7 +215,11 @@ type hush struct{ err error }
 // Error says what can be said without a value.
 func (h hush) Error() string {
 	var pg *pgconn.PgError
-	if !errors.As(h.err, &pg) {
+	var dump *pgtools.DumpError
+	switch {
+	case errors.As(h.err, &dump):
+		return strings.TrimSpace("dump schema (" + string(dump.Kind) + ") " + dump.Object)
+	case !errors.As(h.err, &pg):
 		return h.err.Error()
 	}
 	at := ""

@@ -151,6 +151,7 @@ func TestReadOnlyRole(t *testing.T) {
 		CREATE SCHEMA private; CREATE TABLE private.c (id int PRIMARY KEY);
 		CREATE FUNCTION wipe() RETURNS bool LANGUAGE sql AS 'DELETE FROM public.b; SELECT true';
 		CREATE FUNCTION tell() RETURNS bool LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'a secret'; END $$;
+		CREATE FUNCTION lie() RETURNS bool LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'a secret' USING ERRCODE = '42501'; END $$;
 		CREATE ROLE %[1]s LOGIN PASSWORD 'secret'; GRANT SELECT ON a, b TO %[1]s`, role))
 	t.Cleanup(func() { pgtest.Exec(t, db, "DROP OWNED BY "+role+"; DROP ROLE "+role) })
 	u.User = url.UserPassword(role, "secret")
@@ -172,6 +173,7 @@ func TestReadOnlyRole(t *testing.T) {
 		"EXISTS (SELECT FROM private.c)": "42501",
 		"public.wipe()":                  "SQLSTATE 25006",
 		"public.tell()":                  "SQLSTATE P0001",
+		"public.lie()":                   "SQLSTATE 42501",
 		"'x'::int = 1":                   "SQLSTATE 22P02",
 		"public.nothing()":               "public.nothing() does not exist",
 		"a":                              "must be type boolean",

@@ -218,7 +218,8 @@ func blame(err error, table catalog.Name, settings []string) error {
 	switch {
 	case said.Code == "57014":
 		return twin.Refuse(fmt.Sprintf("%s took the source longer than %s", what, sqlLimit), "write it so that an index helps, or leave it out")
-	case said.Code == "42501":
+	// A function may raise this code, too, with words of its own.
+	case said.Code == "42501" && said.Routine == "aclcheck_error":
 		return twin.Refuse(fmt.Sprintf("%s needs more than the source's role may do: %s", what, said.Message), "grant the role what it needs, or write it otherwise")
 	case persons(said.Code):
 		return twin.Refuse(fmt.Sprintf("%s failed at the source (SQLSTATE %s)", what, said.Code), "correct the subset in the Twin's file; run it at the source to see what it says")
