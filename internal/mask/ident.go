@@ -226,7 +226,7 @@ func (k Key) permuteIP(p netip.Prefix, keep int, cidr bool) netip.Prefix {
 	}
 	b := p.Addr().As16()
 	hi, lo := binary.BigEndian.Uint64(b[:]), binary.BigEndian.Uint64(b[8:])
-	unused, free := uint(all-used), uint(freeBits(used, keep)) //nolint:gosec // neither is negative
+	unused, free := uint(all-used), uint(freeBits(used, keep))
 	hi, lo = shiftRight(hi, lo, unused)
 	// The kept bits are the tweak: each prefix has a permutation of its own.
 	prefixHi, prefixLo := shiftRight(hi, lo, free)
