@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -157,9 +158,8 @@ func TestOnePushMergesTwo(t *testing.T) {
 	}
 }
 
-// TestForcedBack: a branch that is forced back takes the Twin with it. GitHub
-// tells whole seconds: what is forced back and forth within one can't be told
-// apart, and a quick machine syncs several times in one.
+// TestForcedBack: a branch that is forced back takes the Twin with it. Moves of
+// one second are TestForcedBackWithinASecond's.
 func TestForcedBack(t *testing.T) {
 	t.Parallel()
 	w := newWorldWith(t, small, githubtest.Options{AnyClock: true})
@@ -180,6 +180,42 @@ func TestForcedBack(t *testing.T) {
 	w.awaitGreen(repo, second, 2)
 	if got := w.commit(); got != second {
 		t.Errorf("the Twin is of commit %.7s, want %.7s", got, second)
+	}
+}
+
+// TestForcedBackWithinASecond: GitHub tells whole seconds, so that no webhook
+// says which of two moves was the later one. What the branch is at does.
+func TestForcedBackWithinASecond(t *testing.T) {
+	t.Parallel()
+	var held atomic.Pointer[time.Time]
+	clock := func() time.Time {
+		if at := held.Load(); at != nil {
+			return *at
+		}
+		return time.Now()
+	}
+	w := watching(newWorldWith(t, small, githubtest.Options{AnyClock: true, Now: clock}))
+	w.start()
+	w.awaitWatched()
+	second, err := w.github.Push(githubtest.Push{Repository: repo, Branch: "side", Files: map[string]string{"two": "x"}})
+	must(t, err)
+	first := w.push(githubtest.Push{Files: map[string]string{"one": "x"}})
+	w.awaitGreen(repo, first, 1)
+	now := time.Now()
+	held.Store(&now)
+	w.push(githubtest.Push{To: second, Force: true})
+	w.awaitGreen(repo, second, 1)
+	w.push(githubtest.Push{To: first, Force: true})
+	w.await("all deliveries are processed", 60*time.Second, func() bool {
+		return scan[int](w, w.control, "select count(*) from webhook_delivery where processed_at is null") == 0
+	})
+	held.Store(nil)
+	w.await("the Twin is of the head", 60*time.Second, func() bool { return w.commit() == first })
+	w.rest()
+	runs := scan[int](w, w.control, "select count(*) from sync_run")
+	w.rest()
+	if again := scan[int](w, w.control, "select count(*) from sync_run"); again != runs || runs > 4 {
+		t.Errorf("%d runs, and %d later: the head was synced more than once", runs, again)
 	}
 }
 

@@ -36,11 +36,9 @@ type Truth interface {
 	Find(ctx context.Context, owner, name string) (twin.Sight, error)
 }
 
-// Watcher finds out what no webhook told of a branch. pushed is the latest push
-// that was decided about, without a SHA if none was; merged are the pull
-// requests merged since a time that were.
+// Watcher finds out what no webhook told of a branch.
 type Watcher interface {
-	Missing(ctx context.Context, repo twin.Repository, branch string, pushed twin.Fact, since time.Time, merged []twin.Fact) (twin.Missing, error)
+	Missing(ctx context.Context, repo twin.Repository, branch string, known twin.Known) (twin.Missing, error)
 }
 
 // CatchUp says how a worker finds out what no webhook told it. Without GitHub

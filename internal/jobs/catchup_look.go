@@ -196,8 +196,10 @@ func (q *Queue) lookAtBranch(ctx context.Context, repo twin.Repository, branch, 
 	}
 	if from != branch {
 		known.Since, known.Merged = known.Pushed.At, nil
+	} else if known.Astray, err = astray(ctx, s, known.Pushed); err != nil {
+		return false, err
 	}
-	m, err := q.cfg.CatchUp.Watcher.Missing(ctx, repo, branch, known.Pushed, known.Since, known.Merged)
+	m, err := q.cfg.CatchUp.Watcher.Missing(ctx, repo, branch, known)
 	if err != nil {
 		return false, err
 	}
@@ -216,6 +218,28 @@ func (q *Queue) lookAtBranch(ctx context.Context, repo twin.Repository, branch, 
 		q.log.WarnContext(ctx, "found what no webhook told", "delivery", d.GUID, "event", d.Event, "repo", repo.FullName(), "branch", branch)
 	}
 	return m.Young, nil
+}
+
+// astray gives where a Twin stands that does not follow a push which was decided
+// about as the latest one of its branch. Whether the branch is there still, the
+// look will show. It is asked before GitHub is: what GitHub shows is then newer.
+//
+// A push of which no run was asked is not looked into: the Twin does not watch
+// what it changed.
+func astray(ctx context.Context, s store.Store, pushed twin.Fact) (twin.Fact, error) {
+	all, err := s.Bearings(ctx, pushed.Repo.ID, 0, pushed.Ref, pushed.SHA)
+	if err != nil {
+		return twin.Fact{}, err
+	}
+	var found twin.Fact
+	for _, st := range all {
+		// Whoever looked has told a time by which the push is the later one. What
+		// was decided about that holds: it is not looked into again and again.
+		if lost(st) && pushed.At.Sub(st.Other.At) <= sameFact && !st.Other.At.Before(found.At) {
+			found = st.Other
+		}
+	}
+	return found, nil
 }
 
 // firstSight takes over what the file of a repository that was never seen before

@@ -30,7 +30,7 @@ type github struct {
 	repos     map[int64]twin.Sight
 	err       error // of everything
 
-	missing func(branch string, pushed twin.Fact, merged []twin.Fact) twin.Missing
+	missing func(branch string, known twin.Known) twin.Missing
 	looked  []string // branches
 }
 
@@ -95,14 +95,14 @@ func (g *github) Find(_ context.Context, owner, name string) (twin.Sight, error)
 	return twin.Sight{}, twin.ErrUnreachable
 }
 
-func (g *github) Missing(_ context.Context, repo twin.Repository, branch string, pushed twin.Fact, _ time.Time, merged []twin.Fact) (twin.Missing, error) {
+func (g *github) Missing(_ context.Context, repo twin.Repository, branch string, known twin.Known) (twin.Missing, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.looked = append(g.looked, branch)
 	if g.missing == nil {
 		return twin.Missing{Head: twin.Fact{Repo: repo, Ref: "refs/heads/" + branch, SHA: fmt.Sprintf("%040d", 0), At: day}}, nil
 	}
-	return g.missing(branch, pushed, merged), nil
+	return g.missing(branch, known), nil
 }
 
 func (g *github) set(change func()) {
@@ -315,9 +315,9 @@ func TestALookFindsWhatNobodyTold(t *testing.T) {
 	if got := one[string](t, pool, "SELECT ref || ' ' || sha FROM judged"); got != "refs/heads/main "+fmt.Sprintf("%040d", 0) {
 		t.Fatalf("noted %s", got)
 	}
-	g.missing = func(_ string, pushed twin.Fact, _ []twin.Fact) twin.Missing {
-		if pushed.SHA == push(1).SHA {
-			return twin.Missing{Head: pushed}
+	g.missing = func(_ string, known twin.Known) twin.Missing {
+		if known.Pushed.SHA == push(1).SHA {
+			return twin.Missing{Head: known.Pushed}
 		}
 		return twin.Missing{Deliveries: []twin.Delivery{{GUID: "catchup-1", Event: "push", InstallationID: 11, RepositoryID: 22, Body: []byte("{}")}}}
 	}

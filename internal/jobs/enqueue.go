@@ -105,7 +105,9 @@ func known(ctx context.Context, s store.Store, twinID int64, r twin.Request) (ru
 			run, err = s.RunOfFact(ctx, twinID, r.Ref, r.SHA)
 		}
 		return run, "", err
-	case twin.PullRequest, twin.Push, twin.CatchUp:
+	case twin.CatchUp:
+		return sighted(ctx, s, twinID, r)
+	case twin.PullRequest, twin.Push:
 	}
 	if run, err = s.RunOfFact(ctx, twinID, r.Ref, r.SHA); err != nil || run == 0 || r.At.IsZero() {
 		return run, "", err
@@ -118,8 +120,7 @@ func known(ctx context.Context, s store.Store, twinID int64, r twin.Request) (ru
 	if err != nil || !found {
 		return run, "", err
 	}
-	// Who looks at a branch sees where it is, however it came there.
-	m := move{sha: r.SHA, at: r.At, before: r.Before, forced: r.Forced || r.Trigger == twin.CatchUp}
+	m := move{sha: r.SHA, at: r.At, before: r.Before, forced: r.Forced}
 	switch {
 	case m.returns(last, newest):
 		return 0, newest.SHA, nil
@@ -127,6 +128,18 @@ func known(ctx context.Context, s store.Store, twinID int64, r twin.Request) (ru
 		return run, "", s.MovedAgain(ctx, newest.Run, r.At, r.Before)
 	}
 	return run, "", nil
+}
+
+// sighted is known for a commit that was seen at the head of its branch.
+func sighted(ctx context.Context, s store.Store, twinID int64, r twin.Request) (run int64, from string, err error) {
+	all, err := s.Bearings(ctx, r.Repo.ID, twinID, r.Ref, r.SHA)
+	if err != nil || len(all) == 0 {
+		return 0, "", err
+	}
+	if st := all[0]; seenAgain(st, r.At) {
+		return 0, st.Other.SHA, nil
+	}
+	return all[0].Run, "", nil
 }
 
 // sinceWhen gives the time of a commit that was seen at the head of its branch:

@@ -307,7 +307,7 @@ func TestWhatWasReleasedIsDecidedAboutAnew(t *testing.T) {
 	var pushed string
 	g.set(func() {
 		g.repos[22] = shop
-		g.missing = func(_ string, f twin.Fact, _ []twin.Fact) twin.Missing { pushed = f.SHA; return twin.Missing{} }
+		g.missing = func(_ string, known twin.Known) twin.Missing { pushed = known.Pushed.SHA; return twin.Missing{} }
 	})
 	check(t, q.changed(t.Context(), &twin.Changed{InstallationID: 11, Returned: true}))
 	check(t, q.looks(t.Context()))

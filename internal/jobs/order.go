@@ -86,6 +86,30 @@ func (m move) stays(newest store.Rival) bool {
 	return m.sha == newest.SHA && (m.forced && m.at.After(newest.At) || m.at.Sub(newest.At) > sameFact)
 }
 
+// lost reports whether a Twin stands at another commit of a branch although one
+// was, or is, synced, or gave way. A run that has failed, or that a person has
+// cancelled, is an answer and not begun again.
+func lost(st store.Bearing) bool {
+	switch st.State {
+	case twin.Running, twin.Succeeded, twin.Superseded:
+		return !st.Serves && st.Other.SHA != ""
+	case twin.Queued, twin.Failed, twin.Cancelled:
+	}
+	return false
+}
+
+// seenAgain reports whether a Twin needs another run for a commit that was seen
+// at the head of its branch at a time, however it came there.
+func seenAgain(st store.Bearing, at time.Time) bool {
+	switch {
+	case st.Other.SHA == "" || !at.After(st.Other.At) || !at.After(st.At):
+		return false
+	case st.State == twin.Failed || st.State == twin.Cancelled:
+		return st.Other.At.After(st.At) // the branch was elsewhere since
+	}
+	return lost(st)
+}
+
 // indirect reports whether a request is about a pull request that no merge of
 // its own brought to the branch: its head came with a push, perhaps with other
 // pull requests and with commits after it. That push's run is the one to be

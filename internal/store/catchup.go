@@ -31,16 +31,6 @@ func (s Store) Baseline(ctx context.Context, head twin.Fact) error {
 	return err
 }
 
-// Judged is what has been decided about of a branch.
-type Judged struct {
-	// Pushed is the latest push; its SHA is empty if there is none.
-	Pushed twin.Fact
-	// Since is from when on all is known.
-	Since time.Time
-	// Merged are the pull requests that were merged since then.
-	Merged []twin.Fact
-}
-
 // keepJudged is how long what was decided about is kept. It is longer than
 // keepSince: what is forgotten must not be found anew.
 const (
@@ -49,18 +39,18 @@ const (
 )
 
 // Judged gives what has been decided about of a branch.
-func (s Store) Judged(ctx context.Context, repo twin.Repository, ref string) (Judged, error) {
+func (s Store) Judged(ctx context.Context, repo twin.Repository, ref string) (twin.Known, error) {
 	rows, _ := s.db.Query(ctx, `
 		SELECT sha, pr, at, greatest(at, now() - $3::interval) FROM judged
 		WHERE repository_id = $1 AND ref = $2 ORDER BY at DESC, judged_at DESC`, repo.ID, ref, keepSince)
-	var j Judged
+	var j twin.Known
 	all, err := collect(rows, "read what was decided about", func(row pgx.CollectableRow) (twin.Fact, error) {
 		f := twin.Fact{Repo: repo, Ref: ref}
 		err := row.Scan(&f.SHA, &f.PR, &f.At, &j.Since)
 		return f, err
 	})
 	if err != nil {
-		return Judged{}, err
+		return twin.Known{}, err
 	}
 	for _, f := range all {
 		switch {
@@ -71,6 +61,43 @@ func (s Store) Judged(ctx context.Context, repo twin.Repository, ref string) (Ju
 		}
 	}
 	return j, nil
+}
+
+// Bearing is how a Twin stands to a commit of a branch that a run of it was
+// for. Of several such runs it is the latest one.
+type Bearing struct {
+	TwinID, Run int64
+	State       twin.State
+	At          time.Time // when the branch moved to the commit, as the run knows
+	// Serves is set where the Twin serves the commit or is about to, or follows
+	// another branch now: what waits counts, then what is running, then what was
+	// published.
+	Serves bool
+	// Other is the newest move of the branch to another commit, without a SHA if
+	// none is known.
+	Other twin.Fact
+}
+
+// Bearings gives how the Twins of a repository stand to a commit, or one of
+// them if twinID is not 0. Those that no run was asked of are left out.
+func (s Store) Bearings(ctx context.Context, repositoryID, twinID int64, ref, sha string) ([]Bearing, error) {
+	rows, _ := s.db.Query(ctx, `
+		SELECT t.id, h.id, h.state, h.at, coalesce(now.sha = $4 OR now.ref <> $3, false), coalesce(v.sha, ''), coalesce(v.at, h.at)
+		FROM twin t
+		CROSS JOIN LATERAL (SELECT id, state, at FROM sync_run
+			WHERE twin_id = t.id AND ref = $3 AND sha = $4 AND NOT released ORDER BY id DESC LIMIT 1) h
+		LEFT JOIN LATERAL (SELECT ref, sha FROM sync_run
+			WHERE twin_id = t.id AND state IN ('queued', 'running', 'succeeded')
+			ORDER BY array_position(ARRAY['queued', 'running'], state), finished_at DESC, id DESC LIMIT 1) now ON true
+		LEFT JOIN LATERAL (SELECT sha, at FROM sync_run r
+			WHERE twin_id = t.id AND ref = $3 AND sha <> $4 AND `+newestOf+`
+			ORDER BY at DESC, id DESC LIMIT 1) v ON true
+		WHERE t.repository_id = $1 AND ($2 = 0 OR t.id = $2) ORDER BY t.id`, repositoryID, twinID, ref, sha)
+	return collect(rows, "read how twins stand to a commit", func(row pgx.CollectableRow) (Bearing, error) {
+		st := Bearing{Other: twin.Fact{Ref: ref}}
+		err := row.Scan(&st.TwinID, &st.Run, &st.State, &st.At, &st.Serves, &st.Other.SHA, &st.Other.At)
+		return st, err
+	})
 }
 
 // DropJudged deletes what was decided about long ago, but for the latest push

@@ -176,8 +176,7 @@ type Rival struct {
 func (s Store) NewestOf(ctx context.Context, twinID int64, ref string) (r Rival, found bool, err error) {
 	found, err = s.maybe(ctx, "find newest run of branch", `
 		SELECT id, sha, at, forced_from, indirect FROM sync_run r
-		WHERE twin_id = $1 AND ref = $2 AND `+counts+`
-			AND NOT (state = 'superseded' AND EXISTS (SELECT FROM (SELECT * FROM sync_run WHERE id = r.superseded_by AND ref = r.ref) w WHERE `+counts+`))
+		WHERE twin_id = $1 AND ref = $2 AND `+newestOf+`
 		ORDER BY at DESC, id DESC LIMIT 1`,
 		[]any{twinID, ref}, &r.Run, &r.SHA, &r.At, &r.ForcedFrom, &r.Indirect)
 	return r, found, err
@@ -213,6 +212,10 @@ func (s Store) Winner(ctx context.Context, run int64) (int64, error) {
 // counts holds for runs that can make another one old: not for those that were
 // refused or cancelled.
 const counts = `state <> 'cancelled' AND NOT (state = 'failed' AND coalesce(failure->>'code', '') = 'refused')`
+
+// newestOf holds for those runs r that NewestOf chooses from.
+const newestOf = counts + ` AND NOT (state = 'superseded' AND EXISTS (
+	SELECT FROM (SELECT * FROM sync_run WHERE id = r.superseded_by AND ref = r.ref) w WHERE ` + counts + `))`
 
 // NewerRun finds the newest run of a Twin whose commit is younger than at, 0
 // if there is none. Runs that were refused or cancelled make nothing old, nor

@@ -37,6 +37,20 @@ type Fact struct {
 	At   time.Time // when, by GitHub's clock
 }
 
+// Known is what has been decided about of a branch.
+type Known struct {
+	// Pushed is the latest push; its SHA is empty if there is none.
+	Pushed Fact
+	// Since is from when on all is known.
+	Since time.Time
+	// Merged are the pull requests that were merged since then.
+	Merged []Fact
+	// Astray is where a Twin stands, or is about to, that was to follow Pushed:
+	// which of the two moves was the later one could not be told. Its SHA is
+	// empty if there is no such Twin.
+	Astray Fact
+}
+
 // Missing is what no webhook has told of a branch.
 type Missing struct {
 	// Head is the branch as it stands.

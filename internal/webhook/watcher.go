@@ -46,15 +46,14 @@ const apart = 3 * time.Second
 
 // Missing makes the deliveries that should have told how a branch came to be
 // what it is, newest first: so that the newest commit is synced and older ones
-// find that they are. pushed is the latest push of the branch that was decided
-// about; an empty SHA means that nothing is known of the branch, and then
-// nothing is missing: all that came before was not ours to see. since is from
-// when on merged pull requests are looked for, known those that were decided about.
+// find that they are. Without a push that was decided about nothing is known of
+// the branch, and then nothing is missing: all that came before was not ours to
+// see.
 //
 // A delivery that is made is the one that GitHub would have sent, as far as we
 // read it, so that it is decided about in the same way. Its GUID follows from
 // the fact: it is made once, however often the fact is found.
-func (w *Watcher) Missing(ctx context.Context, repo twin.Repository, branch string, pushed twin.Fact, since time.Time, known []twin.Fact) (twin.Missing, error) {
+func (w *Watcher) Missing(ctx context.Context, repo twin.Repository, branch string, known twin.Known) (twin.Missing, error) {
 	if err := w.github.Spare(repo.InstallationID); err != nil {
 		return twin.Missing{}, err
 	}
@@ -66,35 +65,35 @@ func (w *Watcher) Missing(ctx context.Context, repo twin.Repository, branch stri
 		return twin.Missing{}, err
 	}
 	m := twin.Missing{Head: twin.Fact{Repo: repo, Ref: heads + branch, SHA: head.SHA, At: head.AsOf}}
-	if pushed.SHA == "" {
+	if known.Pushed.SHA == "" {
 		return m, nil
 	}
 	// What is seen now is newer than all that was told before, whatever time
 	// that was told with: GitHub's clock may have been set back since.
-	for _, f := range append([]twin.Fact{pushed}, known...) {
+	for _, f := range append([]twin.Fact{known.Pushed, known.Astray}, known.Merged...) {
 		if least := f.At.Add(apart).Truncate(time.Second); m.Head.At.Before(least) {
 			m.Head.At = least
 		}
 	}
-	if head.SHA != pushed.SHA {
+	if from, since, moved := moved(head, known); moved {
 		// A clock that is ahead must not hide a commit for ever.
-		if age := head.AsOf.Sub(head.Committed); age >= -time.Minute && age < w.grace {
+		if age := head.AsOf.Sub(since); age >= -time.Minute && age < w.grace {
 			m.Young = true
 		} else {
-			d, err := w.push(ctx, m.Head, pushed)
+			d, err := w.push(ctx, m.Head, from)
 			if err != nil {
 				return twin.Missing{}, err
 			}
 			m.Deliveries = append(m.Deliveries, d)
 		}
 	}
-	merged, err := w.github.Merged(ctx, repo, branch, since)
+	merged, err := w.github.Merged(ctx, repo, branch, known.Since)
 	if err != nil {
 		return twin.Missing{}, err
 	}
 	for _, p := range merged {
 		switch {
-		case slices.ContainsFunc(known, func(f twin.Fact) bool { return f.PR == p.Number && f.SHA == p.MergeCommitSHA }):
+		case slices.ContainsFunc(known.Merged, func(f twin.Fact) bool { return f.PR == p.Number && f.SHA == p.MergeCommitSHA }):
 		case head.AsOf.Sub(p.MergedAt) < w.grace:
 			m.Young = true
 		default:
@@ -102,6 +101,19 @@ func (w *Watcher) Missing(ctx context.Context, repo twin.Repository, branch stri
 		}
 	}
 	return m, nil
+}
+
+// moved reports whether somebody has to be told where the branch is: that it
+// is elsewhere than was told, or that it is where was told, and not where a
+// Twin stands. It gives from where, and since when.
+func moved(head github.Head, known twin.Known) (from twin.Fact, since time.Time, moved bool) {
+	switch {
+	case head.SHA != known.Pushed.SHA:
+		return known.Pushed, head.Committed, true
+	case known.Astray.SHA != "":
+		return known.Astray, known.Astray.At, true
+	}
+	return twin.Fact{}, time.Time{}, false
 }
 
 // push makes the delivery of a push. Where GitHub does not say all that lies

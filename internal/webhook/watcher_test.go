@@ -62,6 +62,7 @@ func TestMissing(t *testing.T) {
 		sights sights
 		pushed twin.Fact
 		known  []twin.Fact
+		astray twin.Fact
 		want   []string // of the changes that the deliveries tell, newest first
 		young  bool
 	}{
@@ -85,11 +86,15 @@ func TestMissing(t *testing.T) {
 			sights: sights{head: head, compare: ahead}, pushed: twin.Fact{Ref: "refs/heads/master", SHA: shaHead, At: old},
 			want: []string{"push b from a by force any"},
 		},
-		"no branch": {sights: sights{headErr: github.ErrNoBranch}, pushed: at(shaHead)},
+		"a Twin is astray":         {sights: sights{head: head}, pushed: at(shaMerge), astray: at(shaHead), want: []string{"push b from a by force any"}},
+		"a Twin is behind":         {sights: sights{head: head, compare: ahead}, pushed: at(shaMerge), astray: at(shaHead), want: []string{"push b from a [db/1.sql]"}},
+		"a Twin went astray now":   {sights: sights{head: head}, pushed: at(shaMerge), astray: twin.Fact{Ref: "refs/heads/main", SHA: shaHead, At: noon.Add(-30 * time.Second)}, young: true},
+		"astray, and pushed since": {sights: sights{head: head}, pushed: at(shaMain), astray: at(shaHead), want: []string{"push b from d by force any"}},
+		"no branch":                {sights: sights{headErr: github.ErrNoBranch}, pushed: at(shaHead)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			m, err := webhook.NewWatcher(&c.sights, time.Minute).Missing(t.Context(), shopRepo, "main", c.pushed, old, c.known)
+			m, err := webhook.NewWatcher(&c.sights, time.Minute).Missing(t.Context(), shopRepo, "main", twin.Known{Pushed: c.pushed, Since: old, Merged: c.known, Astray: c.astray})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -113,7 +118,7 @@ func TestWhatIsSeenIsNewerThanWhatWasTold(t *testing.T) {
 	s := sights{head: github.Head{SHA: shaMerge, Committed: old, AsOf: noon}, compare: github.Comparison{Ahead: true}}
 	pushed := twin.Fact{Repo: shopRepo, Ref: "refs/heads/main", SHA: shaHead, At: noon.Add(time.Hour)}
 	merged := twin.Fact{Repo: shopRepo, Ref: "refs/heads/main", SHA: shaHead, PR: 3, At: noon.Add(2 * time.Hour)}
-	m, err := webhook.NewWatcher(&s, time.Minute).Missing(t.Context(), shopRepo, "main", pushed, old, []twin.Fact{merged})
+	m, err := webhook.NewWatcher(&s, time.Minute).Missing(t.Context(), shopRepo, "main", twin.Known{Pushed: pushed, Since: old, Merged: []twin.Fact{merged}})
 	if err != nil || len(m.Deliveries) != 1 {
 		t.Fatalf("%+v, %v", m, err)
 	}
@@ -162,7 +167,7 @@ func TestMissingIsMadeOnce(t *testing.T) {
 	}
 	w := webhook.NewWatcher(s, time.Minute)
 	guids := func() (all []string) {
-		m, err := w.Missing(t.Context(), shopRepo, "main", twin.Fact{Ref: "refs/heads/main", SHA: shaHead}, old, nil)
+		m, err := w.Missing(t.Context(), shopRepo, "main", twin.Known{Pushed: twin.Fact{Ref: "refs/heads/main", SHA: shaHead}, Since: old})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -182,7 +187,7 @@ func TestMissingIsMadeOnce(t *testing.T) {
 func TestMissingWaitsForTheBudget(t *testing.T) {
 	t.Parallel()
 	s := &sights{spare: &twin.LaterError{At: noon, Err: errors.New("little is left")}}
-	_, err := webhook.NewWatcher(s, 0).Missing(t.Context(), shopRepo, "main", twin.Fact{SHA: shaHead}, old, nil)
+	_, err := webhook.NewWatcher(s, 0).Missing(t.Context(), shopRepo, "main", twin.Known{Pushed: twin.Fact{SHA: shaHead}, Since: old})
 	if !errors.As(err, new(*twin.LaterError)) {
 		t.Errorf("got %v", err)
 	}
