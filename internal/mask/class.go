@@ -79,7 +79,8 @@ type Traits struct {
 	// Bits are those of a Probable one's random part.
 	Bits int
 	// MaxLen and MinLen are the most and the fewest characters of a stand-in; if
-	// both are 0, it has as many as the value.
+	// both are 0, it has as many as the value. So has one of a value that is not
+	// of the class's form.
 	MaxLen, MinLen int
 	// Charset says in words what a stand-in is made of.
 	Charset string

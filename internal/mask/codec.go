@@ -125,6 +125,11 @@ func (c *Column) appendText(dst, v []byte) []byte {
 }
 
 func ascii(v []byte) bool {
+	for ; len(v) >= 8; v = v[8:] {
+		if binary.LittleEndian.Uint64(v)&0x8080808080808080 != 0 {
+			return false
+		}
+	}
 	for _, b := range v {
 		if b >= utf8.RuneSelf {
 			return false

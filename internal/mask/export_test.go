@@ -33,7 +33,13 @@ func Words(locale string) (lists map[string][]string, lorem [][]string) {
 	if err != nil {
 		panic(err)
 	}
-	return map[string][]string{"first": w.first, "last": w.last, "city": w.city, "street": w.street, "company": w.company}, w.lorem
+	for n, list := range w.lorem {
+		lorem = append(lorem, nil)
+		for _, word := range list {
+			lorem[n] = append(lorem[n], string(letters(word)[:n]))
+		}
+	}
+	return map[string][]string{"first": w.first, "last": w.last, "city": w.city, "street": w.street, "company": w.company}, lorem
 }
 
 // Leaky is a masker with a fault: it passes on what leaks says.

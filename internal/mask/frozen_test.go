@@ -67,7 +67,7 @@ func FuzzTextMaskers(f *testing.F) {
 			if string(a) != "before"+string(b) {
 				t.Errorf("%s: %q goes to %q and %q", m.Class(), in, a, b)
 			}
-			if most := m.Traits().MaxLen; most > 0 && len([]rune(string(b))) > most {
+			if most := max(m.Traits().MaxLen, len([]rune(in))); m.Traits().MaxLen > 0 && len([]rune(string(b))) > most {
 				t.Errorf("%s: %q goes to %q, longer than %d", m.Class(), in, b, most)
 			}
 		}

@@ -25,13 +25,62 @@ type binaryReader struct {
 
 func (b *binaryReader) read(r *Rewriter, p []byte) error {
 	for len(p) > 0 {
-		n, err := b.step(r, p)
+		n, err := b.whole(r, p)
+		if n == 0 && err == nil {
+			n, err = b.step(r, p)
+		}
 		if err != nil {
 			return err
 		}
 		p = p[n:]
 	}
 	return nil
+}
+
+// whole consumes the fields of p that are not cut, and passes runs of those that
+// nobody looks at in one piece. What it leaves is for step.
+func (b *binaryReader) whole(r *Rewriter, p []byte) (int, error) {
+	if !b.begun || b.done || b.gathering || b.skipping > 0 || len(r.held) > 0 {
+		return 0, nil
+	}
+	passed, at := 0, 0 // passed or masked are the bytes before the first, consumed those before the second
+	for len(p)-at >= 4 {
+		if !b.open {
+			if int(binary.BigEndian.Uint16(p[at:])) != len(r.fields) || len(r.fields) == 0 {
+				break
+			}
+			b.column, b.stop, b.open = 0, 0, true
+			at += 2
+			continue
+		}
+		size := binary.BigEndian.Uint32(p[at:])
+		null := size == math.MaxUint32
+		end := at + 4
+		if !null {
+			if size > math.MaxInt32 || int(size) > len(p)-end {
+				break
+			}
+			end += int(size)
+		}
+		stopped := b.stop < len(r.stops) && r.stops[b.stop].column == b.column
+		if stopped && !null {
+			if err := r.pass(p[passed:at]); err != nil {
+				return 0, err
+			}
+			if err := b.field(r, p[at+4:end]); err != nil {
+				return 0, err
+			}
+			passed, at = end, end
+			continue
+		}
+		if stopped {
+			r.stops[b.stop].null()
+			b.stop++
+		}
+		b.next(r)
+		at = end
+	}
+	return at, r.pass(p[passed:at])
 }
 
 // step consumes something of p.

@@ -2,6 +2,7 @@ package mask
 
 import (
 	_ "embed"
+	"encoding/binary"
 	"fmt"
 	"strings"
 	"sync"
@@ -19,8 +20,7 @@ type words struct {
 	first, last, city, street, company []string
 	// numberFirst is set where the number of a house comes before its street.
 	numberFirst bool
-	// lorem are words by length: lorem[3] have three letters.
-	lorem [][]string
+	lorem       lorem
 	// ascii are names for machines, of all languages.
 	ascii struct{ first, last []string }
 }
@@ -94,13 +94,14 @@ func plain(list []string) []string {
 	return out
 }
 
-func byLength(list []string) [][]string {
-	var out [][]string
+func byLength(list []string) lorem {
+	out := lorem{{{}}} // no word has no letters
 	for _, w := range list {
 		for len(out) <= len(w) {
 			out = append(out, nil)
 		}
-		out[len(w)] = append(out[len(w)], w)
+		room := append([]byte(w), make([]byte, wordRoom)...)
+		out[len(w)] = append(out[len(w)], [wordRoom / 8]uint64{binary.LittleEndian.Uint64(room), binary.LittleEndian.Uint64(room[8:])})
 	}
 	return out
 }
