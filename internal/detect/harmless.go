@@ -15,7 +15,7 @@ func harmless(c Column, in place, words []string, said saying, s *sight) Finding
 	clean := said.topic == "" && said.weak == "" || said.turned
 	switch {
 	case c.Kind&mask.Bool != 0:
-		if clean {
+		if clean && (in.sort == things || says(words, "flag")) {
 			return is(Boolean, 0.9, "yes or no")
 		}
 	case c.Kind == mask.UUID:
@@ -41,11 +41,11 @@ func harmless(c Column, in place, words []string, said saying, s *sight) Finding
 			return is(Counter, 0.8, "a measure of a thing, by its name")
 		}
 	case c.Kind == mask.Moment:
-		if clean && says(words, "moment") && (in.sort != people || says(words, "noted")) {
+		if clean && (says(words, "noted") || says(words, "moment") && in.sort != people && !in.care && (in.sort != unclear || c.Type != "date")) {
 			return is(RowTimestamp, 0.8, "when something happened to the row, by its name")
 		}
 	case c.Kind == mask.Enum:
-		if clean {
+		if clean && (in.sort != people || neutral(words)) {
 			return is(Enum, 0.85, "one of the labels that the schema lists")
 		}
 	case c.Kind == mask.Text:
@@ -64,6 +64,46 @@ func textRule(c Column, words []string, clean bool, s *sight, is func(Harmless, 
 		return is(Code, 0.7, "one of a few codes, by its name and its values")
 	}
 	return Finding{}
+}
+
+// neutral reports whether one of the words says that a column is about the row, a
+// thing, or how an account is kept.
+func neutral(words []string) bool {
+	for _, list := range []string{"things", "code", "turning", "counter", "version", "flag", "moment", "noted", "number"} {
+		if says(words, list) {
+			return true
+		}
+	}
+	return keyed1(words)
+}
+
+// unknown is what a column of a table of people is taken for that nothing says
+// anything about: something of a person's. Short codes, numbers and what is yes
+// or no are as often about the account: they stay undecided.
+func unknown(c Column, in place, words []string, said saying, s *sight) Finding {
+	if !in.plain || said.topic != "" || c.Primary || c.Refers || len(words) == 0 || neutral(words) {
+		return Finding{}
+	}
+	var class mask.Class
+	switch {
+	case c.Kind == mask.Text && (s.n == 0 || s.links > 0 || s.share(s.short) >= usual):
+	case c.Kind == mask.Text && s.share(s.sentences) >= usual:
+		class = mask.FreeText
+	case c.Kind == mask.Text && s.share(s.digits) >= usual:
+		class = mask.NationalID
+	case c.Kind == mask.Text:
+		class = mask.Redact
+	case c.Type == "date":
+		class = mask.DateShift
+	case c.Kind == mask.Enum:
+		class = mask.EnumClass
+	case c.Kind == mask.Bytes:
+		class = mask.BytesClass
+	}
+	if class == "" {
+		return Finding{}
+	}
+	return Finding{Personal: true, Class: class, Confidence: 0.5, Reason: "its table is one of people, and nothing says that it is about something else"}
 }
 
 // intimate reports whether a measure may tell how a person lives or does.

@@ -1,6 +1,8 @@
 package detect
 
 import (
+	"strings"
+
 	"github.com/neontwin/neontwin/internal/mask"
 )
 
@@ -37,6 +39,7 @@ func Table(columns []Column, values [][]string) []Finding {
 		}
 	}
 	if in.sort != things && in.sort != people && len(identity) >= 2 {
+		in.plain = in.sort == unclear && (in.first && in.last || identity["birth"] || identity["national_id"])
 		in.sort = people
 	}
 	text := false
@@ -75,6 +78,9 @@ func within1(c Column, in place, values []string, s *sight) Finding {
 func one(c Column, in place, s *sight) Finding {
 	words := tokens(c.Name)
 	said := named(words, in)
+	if said.topic == "" && c.Comment != "" && !neutral(words) {
+		said = remarked(c.Comment, in)
+	}
 	if said.topic == "full_name" && len(words) == 1 {
 		switch { // one of two columns that make up a name
 		case in.first && !in.last:
@@ -97,7 +103,25 @@ func one(c Column, in place, s *sight) Finding {
 	if f := moment(c, in, words); f.Personal {
 		return f
 	}
-	return harmless(c, in, words, said, s)
+	if f := harmless(c, in, words, said, s); f.Harmless != "" {
+		return f
+	}
+	return unknown(c, in, words, said, s)
+}
+
+// remarked is what somebody wrote about a column, if it is short: a longer text
+// names more than what is in it.
+func remarked(comment string, in place) saying {
+	if end := strings.IndexAny(comment, ".,;:(\n"); end >= 0 {
+		comment = comment[:end]
+	}
+	words := tokens(comment)
+	if len(words) == 0 || len(words) > 5 {
+		return saying{}
+	}
+	said := named(words, in)
+	said.confidence *= 0.9
+	return said
 }
 
 // adjust chooses another class where values are not what a name leads to expect.
@@ -209,6 +233,8 @@ func byLook(c Column, in place, words []string, said saying, s *sight) Finding {
 		s.share(s.proper) >= usual && (said.weak == "full_name" || in.sort == people) && in.sort != things && !d.thing(words) && s.full > 0,
 		s.share(s.inverted) >= 0.8 && s.full > 0 && s.n >= enough:
 		return found("full_name", 0.7, "many of its values look like names of people")
+	case s.share(s.proper+s.inverted) >= 0.8 && (in.sort == near || in.sort == people) && s.distinct > s.n/2 && !thing && !neutral(words):
+		return found("full_name", 0.55, "its values are written as names of people are")
 	case s.share(s.full) >= 0.8 && s.n >= enough:
 		return found("full_name", 0.6, "nearly all of its values look like names of people")
 	case s.share(s.first+s.last) >= 0.6 && s.n >= enough && s.share(s.first) >= s.share(s.last) && !thing:
@@ -225,8 +251,10 @@ func byLook(c Column, in place, words []string, said saying, s *sight) Finding {
 		return found("full_name", 0.75, "many of its values are names with a title")
 	case s.share(s.links) >= usual && in.sort == people && !d.thing(words):
 		return found("url", 0.6, "its values are links, in a table of people")
-	case s.share(s.sentences) >= usual && (in.written || in.sort == people || in.sort == near) && s.distinct > s.n/2 && !d.thing(words):
+	case s.share(s.sentences) >= usual && in.sort != things && s.distinct > s.n/2 && !d.thing(words):
 		return found("free_text", 0.6, "its values are text, in a table about people")
+	case s.share(s.spaced) >= usual && (in.sort == people || in.sort == near) && s.distinct > s.n/2 && !neutral(words):
+		return found("free_text", 0.5, "its values are of several words, in a table about people")
 	}
 	return Finding{}
 }

@@ -1,6 +1,7 @@
 package detect
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/neontwin/neontwin/internal/mask"
@@ -104,6 +105,9 @@ type place struct {
 	sort    sort
 	written bool // people write in it
 	care    bool // somebody is treated in it
+	// plain is set if it holds people, each with a row of his own, so that what
+	// else stands in the row is about one of them.
+	plain bool
 	// first and last are set if it has such names in columns of their own.
 	first, last bool
 }
@@ -127,6 +131,7 @@ func tableOf(schema, table string) place {
 		i += max(n, 1)
 	}
 	for i := range schemaWords {
+		p.care = p.care || d.in("care", schemaWords[i:]) > 0
 		if d.in("reference", schemaWords[i:]) > 0 {
 			return place{sort: things}
 		}
@@ -149,6 +154,7 @@ func tableOf(schema, table string) place {
 			p.sort = people
 		}
 	}
+	p.plain = first == people && last == people
 	p.written = p.written && p.sort != things
 	p.care = p.care && p.sort != things
 	return p
@@ -180,9 +186,27 @@ type saying struct {
 	weak topic
 }
 
-// named reads a column's name.
+// named reads a column's name, and if that says nothing, the name without the
+// small words in it.
 func named(words []string, in place) saying {
-	d := dictionary()
+	s := dictionary().read(words, in)
+	if s.topic != "" {
+		return s
+	}
+	short := slices.DeleteFunc(slices.Clone(words), func(w string) bool { return has(joints, w) })
+	if len(short) < len(words) && len(short) > 0 {
+		if again := dictionary().read(short, in); again.topic != "" {
+			return again
+		}
+	}
+	return s
+}
+
+// joints are articles and prepositions.
+var joints = strings.Fields("de du des d di del della dello da do dos das la le les el los las l of the der die das dem den van het een y e et and und en von vom zum zur a al alla")
+
+// read is what the words of a name say.
+func (d *dict) read(words []string, in place) saying {
 	best, at := phrase{}, -1
 	var weak topic
 	for i := range words {
@@ -202,7 +226,7 @@ func named(words []string, in place) saying {
 		}
 	}
 	if at < 0 {
-		if t := d.someones(words); t != "" {
+		if t := d.someones(words, in); t != "" {
 			return saying{topic: t, confidence: 0.65}
 		}
 		return saying{weak: weak}
@@ -213,9 +237,10 @@ func named(words []string, in place) saying {
 
 // someones is what a name says that is a word for a person: alone, among words
 // that say nothing, it is that person's name; with a word for a number, the
-// number that he was given.
-func (d *dict) someones(words []string) topic {
-	someone, numbered := false, false
+// number that he was given. So is the number of a contract and of what else is
+// made out to a person.
+func (d *dict) someones(words []string, in place) topic {
+	someone, numbered, issuing := false, false, false
 	for i := 0; i < len(words); {
 		w := words[i]
 		switch k, n := d.sortOf(words[i:]); {
@@ -224,15 +249,17 @@ func (d *dict) someones(words []string) topic {
 			continue
 		case d.in("number", words[i:i+1]) > 0:
 			numbered = true
+		case d.in("issuing", words[i:i+1]) > 0:
+			issuing = true
 		case d.in("filler", words[i:]) == 0 && len(w) > 2 && w != "by" && w != "por" && w != "par" && w != "von" && w != "door":
 			return ""
 		}
 		i++
 	}
 	switch {
-	case someone && numbered:
+	case someone && numbered, issuing && numbered && in.sort != things:
 		return "issued"
-	case someone:
+	case someone && !issuing:
 		return "full_name"
 	}
 	return ""

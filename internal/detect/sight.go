@@ -25,7 +25,7 @@ type sight struct {
 	embedded          int // longer text with a strict form in it
 	sentences         int // text of several words, long enough to be written by hand
 	words             int // single words of small letters, as codes are
-	short             int // a few characters
+	short             int // at most four characters
 	caps              int // begins with a capital letter
 	digits            int // mostly digits
 	keyed             int // digits that may be a phone number
@@ -34,6 +34,7 @@ type sight struct {
 	born              int // a day that a living person may be born on
 	titled            int // a title and a name
 	links             int // an address of a page
+	spaced            int // several words
 	public            int // an address of a machine that a visitor may have
 	proper            int // two to four words with a capital, as names are
 	inverted          int // Name, First Name
@@ -126,7 +127,7 @@ func (s *sight) one(v string) {
 	s.add(&s.keyed, isKeyedPhone(v))
 	s.add(&s.dates, dated.MatchString(v))
 	s.add(&s.caps, capital)
-	s.add(&s.short, length <= 3)
+	s.add(&s.short, length <= 4)
 	s.add(&s.words, len(fields) == 1 && length <= 32 && !strings.Contains(v, "@") && (strings.ToLower(v) == v || strings.ToUpper(v) == v) && letters > 0)
 	s.add(&s.streets, length <= 120 && (streetish.MatchString(v) && (houseNumber.MatchString(v) || length < 50) || placeForm.MatchString(v)))
 	s.add(&s.public, public(v))
@@ -136,6 +137,7 @@ func (s *sight) one(v string) {
 	s.add(&s.titled, length <= 80 && titleForm.MatchString(v))
 	s.add(&s.links, strings.HasPrefix(v, "http://") || strings.HasPrefix(v, "https://"))
 	s.add(&s.random, length >= 16 && len(fields) == 1 && count(v) > 1 && count(v) < length && !strings.ContainsAny(v, "./ "))
+	s.add(&s.spaced, len(fields) > 1 && letters*2 > length)
 	written := len(fields) >= 3 && length >= 15 && sentence.MatchString(v)
 	s.add(&s.sentences, written)
 	if len(fields) > 2 {

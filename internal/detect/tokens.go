@@ -1,6 +1,7 @@
 package detect
 
 import (
+	"slices"
 	"strings"
 	"unicode"
 
@@ -79,6 +80,9 @@ func known(word string) []string {
 	if parts := d.apart(word); parts != nil {
 		return parts
 	}
+	if rest := d.marked(word); rest != nil {
+		return rest
+	}
 	if w, ok := d.whole(word); ok {
 		return []string{w}
 	}
@@ -93,7 +97,10 @@ func (d *dict) singular(word string) (string, bool) {
 	if d.vocabulary[word] {
 		return word, true
 	}
-	return d.stem(word)
+	if w, ok := d.stem(word, endings); ok {
+		return w, true
+	}
+	return d.stem(word, feminine)
 }
 
 // endings turn a plural of one of the languages into a singular.
@@ -117,8 +124,21 @@ var endings = [][2]string{
 	{"innen", "in"},
 }
 
+// feminine are endings of words for women, and what men's end in.
+var feminine = [][2]string{
+	{"innen", ""},
+	{"in", ""},
+	{"a", "o"},
+	{"as", "o"},
+	{"trice", "teur"},
+	{"trice", "tore"},
+	{"euse", "eur"},
+	{"ora", "or"},
+	{"oras", "or"},
+}
+
 // stem takes an ending off if that leaves a word.
-func (d *dict) stem(word string) (string, bool) {
+func (d *dict) stem(word string, endings [][2]string) (string, bool) {
 	for _, e := range endings {
 		if stem, ok := strings.CutSuffix(word, e[0]); ok && len(stem) > 3 && d.vocabulary[stem+e[1]] {
 			return stem + e[1], true
@@ -134,30 +154,40 @@ func (d *dict) whole(word string) (string, bool) {
 		return "", false
 	}
 	best := ""
-	for _, w := range d.single {
-		if !strings.HasPrefix(w.word, word) {
-			continue
+	at, _ := slices.BinarySearch(d.sorted, word)
+	for _, w := range d.sorted[at:] {
+		if !strings.HasPrefix(w, word) {
+			break
 		}
-		if best != "" && d.topicOf[best] != w.topic {
+		t, ok := d.topicOf[w]
+		if !ok || best != "" && d.topicOf[best] != t {
 			return "", false
 		}
-		if best == "" || len(w.word) < len(best) {
-			best = w.word
+		if best == "" || len(w) < len(best) {
+			best = w
 		}
 	}
-	if best == "" {
-		return "", false
+	return best, best != ""
+}
+
+// marked takes off the letter for a type that some put before a name, if what
+// follows says something: cVorname, tKunde.
+func (d *dict) marked(word string) []string {
+	const letters = "bcdfiklnstv"
+	if len(word) < 5 || !strings.ContainsRune(letters, rune(word[0])) {
+		return nil
 	}
-	for w := range d.vocabulary {
-		if strings.HasPrefix(w, word) && d.topicOf[w] != d.topicOf[best] {
-			return "", false
+	if w, ok := d.singular(word[1:]); ok {
+		if _, about := topics[d.topicOf[w]]; about || d.topicOf[w] == "people" {
+			return []string{w}
 		}
+		return nil
 	}
-	return best, true
+	return d.apart(word[1:])
 }
 
 // brief are short words that others are written together with.
-const brief = " nr no num tel fax plz dob zip pat nom cod nm "
+const brief = " nr no num tel fax plz dob zip pat nom cod nm geb dat ddn cpf nif dni ssn bsn url mdp kvk nac cel tlf mob dir adr "
 
 // apart takes a word to pieces of at least four letters, as few as possible.
 // An s or n may stand between two.

@@ -2,6 +2,8 @@ package detect
 
 import (
 	_ "embed"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"unicode"
@@ -33,12 +35,6 @@ type phrase struct {
 	order  int // of its topic in the file
 }
 
-// oneWord is a phrase of one word.
-type oneWord struct {
-	word  string
-	topic topic
-}
-
 // dict is what words.txt holds.
 type dict struct {
 	vocabulary map[string]bool
@@ -49,9 +45,10 @@ type dict struct {
 	phrases map[string][]phrase
 	lists   map[string]map[string]string // people, things, ..: word to locale
 	turning map[string][][]string        // by the first word
-	// topicOf are the topics of phrases of one word, single the same in order.
+	// topicOf are the topics and lists of phrases of one word.
 	topicOf map[string]topic
-	single  []oneWord
+	// sorted is the vocabulary in order.
+	sorted []string
 }
 
 // dictionary reads the words once.
@@ -67,7 +64,7 @@ func readWords() *dict {
 		}
 	}
 	for word := range d.vocabulary {
-		if w, ok := d.stem(word); ok {
+		if w, ok := d.stem(word, endings); ok {
 			d.canonical[word] = w
 		}
 	}
@@ -91,6 +88,7 @@ func readWords() *dict {
 			}
 		}
 	}
+	d.sorted = slices.Sorted(maps.Keys(d.vocabulary))
 	return d
 }
 
@@ -104,7 +102,6 @@ func (d *dict) add(words []string, p phrase) {
 	if len(words) == 1 {
 		if _, ok := d.topicOf[words[0]]; !ok {
 			d.topicOf[words[0]] = p.topic
-			d.single = append(d.single, oneWord{words[0], p.topic})
 		}
 	}
 	if _, ok := topics[p.topic]; ok {
