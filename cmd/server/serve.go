@@ -100,6 +100,7 @@ func (s *service) wire() error {
 		Pool:    s.pool, Logger: s.log,
 		Decider:         webhook.NewProcessor(app, policy(s.cfg), s.store, s.store, s.log),
 		Filler:          s.metrics.observe(filler),
+		Cleaner:         filler,
 		Reporter:        located{checks.New(app, s.cfg.PublicURL, s.log), branches(s.cfg)},
 		SyncConcurrency: s.cfg.SyncConcurrency, Drain: s.cfg.ShutdownDrain, LeaseTTL: s.cfg.LeaseTTL, ProgressEvery: s.cfg.ProgressEvery,
 	})

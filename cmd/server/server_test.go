@@ -54,7 +54,7 @@ func TestMergedPullRequestBecomesAFreshTwin(t *testing.T) {
 		t.Errorf("%d runs for two merges", n)
 	}
 	// A job names what it is about, and holds nothing else.
-	if n := scan[int](w, w.control, `select count(*) from river.river_job where args::text !~ '^{"(guid|run_id|twin_id)": ("[0-9a-z-]+"|[0-9]+)}$'`); n != 0 {
+	if n := scan[int](w, w.control, `select count(*) from river.river_job where args::text !~ '^{"(guid|run_id|twin_id|target_id)": ("[0-9a-z-]+"|[0-9]+)}$'`); n != 0 {
 		t.Errorf("%d jobs hold more than an id", n)
 	}
 	if jobs := scan[string](w, w.control, "select string_agg(j::text, ' ') from river.river_job j"); strings.Contains(jobs, password(w.source)) || secretive.MatchString(jobs) {

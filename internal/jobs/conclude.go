@@ -138,8 +138,14 @@ func (q *Queue) end(ctx context.Context, tx pgx.Tx, twinID, run, token int64, e 
 		return twin.ErrLeaseLost
 	}
 	level := store.Info
-	if e.State == twin.Failed {
+	switch e.State {
+	case twin.Succeeded:
+		if err := s.Published(ctx, run); err != nil {
+			return err
+		}
+	case twin.Failed:
 		level = store.Error
+	case twin.Queued, twin.Running, twin.Cancelled, twin.Superseded:
 	}
 	if err := s.AddEvent(ctx, run, level, phaseOf(e.Failure), why); err != nil {
 		return err

@@ -14,6 +14,7 @@
 //	schedule_due{twin_id}   a date of a schedule becomes a run
 //	sync_run{run_id}        one attempt of a run
 //	check_publish{run_id}   what is true of a run now is told to its places
+//	clean_target{target_id} what the last run of a target left half loaded goes
 //
 // # States of a run
 //
@@ -48,13 +49,15 @@
 //	schedule_due       what Enqueue does, for a date that is due
 //	sync_run           sync_run of its own lease; the job of the run that waits
 //	check_publish      check_publication: what was posted
+//	clean_target       loading_target, which sync_run writes when it claims and
+//	                   when it has published
 //	catching up        repository, judged, missed_delivery; deliveries of its own
 //	lifecycle          ends runs; purges the tenant of an App that was uninstalled
 //	sweeper            whatever a dead process has left, by the same rules;
-//	                   finds schedules that are due;
+//	                   finds schedules that are due, and targets to clean;
 //	                   deletes deliveries after 7 days and events after 90
 //
 // Locks are always taken in this order: the repository's row, that of its file,
-// the Twin's row (of several the one that was made first), its runs, their
-// places, River's rows.
+// the Twin's row (of several the one that was made first), its runs, its
+// target's, their places, River's rows.
 package jobs

@@ -54,6 +54,9 @@ type Config struct {
 	Filler   Filler
 	Reporter Reporter
 	CatchUp  CatchUp
+	// Cleaner may be nil: then what the last run of a target left half loaded
+	// stays there until the next one.
+	Cleaner Cleaner
 
 	// SyncConcurrency is how many runs this process works on at once; 4.
 	SyncConcurrency int
@@ -127,6 +130,7 @@ func New(cfg Config) (*Queue, error) {
 			queueWebhook: {MaxWorkers: 20},
 			queueSync:    {MaxWorkers: cfg.SyncConcurrency},
 			queueReport:  {MaxWorkers: 5},
+			queueClean:   {MaxWorkers: 2},
 		},
 		Workers:              workers,
 		JobTimeout:           time.Minute,
@@ -159,6 +163,7 @@ func (q *Queue) workers() (*river.Workers, error) {
 		river.AddWorkerSafely(workers, &syncWorker{q: q}),
 		river.AddWorkerSafely(workers, &dueWorker{q: q}),
 		river.AddWorkerSafely(workers, &reportWorker{q: q}),
+		river.AddWorkerSafely(workers, &cleanWorker{q: q}),
 	)
 	if err != nil {
 		return nil, fmt.Errorf("register workers: %w", err)

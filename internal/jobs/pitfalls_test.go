@@ -148,6 +148,7 @@ func TestEveryWorkerKnowsEveryKind(t *testing.T) {
 		"sync_run":        river.AddWorkerSafely(workers, &syncWorker{}),
 		"schedule_due":    river.AddWorkerSafely(workers, &dueWorker{}),
 		"check_publish":   river.AddWorkerSafely(workers, &reportWorker{}),
+		"clean_target":    river.AddWorkerSafely(workers, &cleanWorker{}),
 	} {
 		if err == nil {
 			t.Errorf("%s was not registered", kind)

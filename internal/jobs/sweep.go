@@ -44,7 +44,7 @@ func (q *Queue) sweep(ctx context.Context) {
 func (q *Queue) sweepOnce(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	return errors.Join(q.setClock(ctx), q.sweepExpired(ctx), q.sweepWaiting(ctx), q.sweepDeliveries(ctx), q.sweepReports(ctx), q.sweepSchedules(ctx))
+	return errors.Join(q.setClock(ctx), q.sweepExpired(ctx), q.sweepWaiting(ctx), q.sweepDeliveries(ctx), q.sweepReports(ctx), q.sweepSchedules(ctx), q.sweepTargets(ctx))
 }
 
 // each runs fn for every item in a transaction of its own.

@@ -181,6 +181,9 @@ func (w *syncWorker) begin(ctx context.Context, tx pgx.Tx, run int64, c *claimed
 	if c.run, err = s.Run(ctx, run); err != nil {
 		return err
 	}
+	if err := s.BeginLoading(ctx, c.run.Spec.Target, generation); err != nil {
+		return err
+	}
 	c.token, c.generation = token, generation
 	if err := s.AddEvent(ctx, run, store.Info, "", fmt.Sprintf("Attempt %d of %d started.", c.run.Attempt, c.run.MaxAttempts)); err != nil {
 		return err

@@ -16,7 +16,7 @@ import (
 // prepare makes the database that will be loaded.
 func (s *sync) prepare(ctx context.Context) (clone.Env, error) {
 	s.track.Begin(twin.Prepare)
-	stray, err := s.target.sweep(ctx)
+	stray, err := s.target.sweep(ctx, loading, previous)
 	if err != nil {
 		return clone.Env{}, err
 	}

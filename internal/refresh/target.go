@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -59,15 +60,8 @@ func (f facts) ours() bool { return !f.Exists || f.Relations == 0 || f.Generatio
 // as check says so: a session of one that lost its lease is then ended, never
 // that of a person's sync.
 func openTarget(ctx context.Context, address, app string, exclusive bool, check func(context.Context) error) (*target, error) {
-	u, err := url.Parse(address)
+	t, err := reachTarget(ctx, address, app, check)
 	if err != nil {
-		return nil, errors.New("the target's URL can't be read") // its text may hold the password
-	}
-	t := &target{url: address, name: strings.TrimPrefix(u.Path, "/"), app: app, check: check}
-	if t.name == "" {
-		return nil, twin.Refuse("the target's URL names no database", "write postgres://user@host/DATABASE")
-	}
-	if err := t.connect(ctx); err != nil {
 		return nil, err
 	}
 	dead := ""
@@ -79,6 +73,19 @@ func openTarget(ctx context.Context, address, app string, exclusive bool, check 
 		return nil, err
 	}
 	return t, nil
+}
+
+// reachTarget connects, and does not take the lock.
+func reachTarget(ctx context.Context, address, app string, check func(context.Context) error) (*target, error) {
+	u, err := url.Parse(address)
+	if err != nil {
+		return nil, errors.New("the target's URL can't be read") // its text may hold the password
+	}
+	t := &target{url: address, name: strings.TrimPrefix(u.Path, "/"), app: app, check: check}
+	if t.name == "" {
+		return nil, twin.Refuse("the target's URL names no database", "write postgres://user@host/DATABASE")
+	}
+	return t, t.connect(ctx)
 }
 
 // maintenance are databases to connect to while the Twin's own is renamed.
@@ -236,12 +243,12 @@ const unmarkedLimit = 734291
 // HazardStray names a database of ours that could not be dropped.
 const HazardStray = "stray_database"
 
-// sweep drops what earlier syncs of this Twin left: half-loaded generations,
-// and the one before the last publish. A database of ours is known by its
-// mark; one that was killed before it could be marked, by its name, its limit
+// sweep drops what earlier syncs of this Twin left in one of the states:
+// half-loaded generations, and the one before the last publish. A database of
+// ours is known by its mark; one that was killed before it could be marked, by its name, its limit
 // and by never having let anybody in. What can't be dropped is a hazard: it
 // takes room, and does no other harm.
-func (t *target) sweep(ctx context.Context) ([]twin.Hazard, error) {
+func (t *target) sweep(ctx context.Context, states ...markState) ([]twin.Hazard, error) {
 	rows, err := t.conn.Query(ctx, `SELECT datname, coalesce(pg_catalog.shobj_description(oid, 'pg_database'), ''), datallowconn OR datconnlimit <> $2, datistemplate
 		FROM pg_catalog.pg_database WHERE datname <> $1`, t.name, unmarkedLimit)
 	if err != nil {
@@ -252,7 +259,7 @@ func (t *target) sweep(ctx context.Context) ([]twin.Hazard, error) {
 	var opened, template bool
 	_, err = pgx.ForEachRow(rows, []any{&name, &comment, &opened, &template}, func() error {
 		m, marked := parseMark(comment)
-		if marked && m.Twin == t.name && (m.State == loading || m.State == previous) ||
+		if marked && m.Twin == t.name && slices.Contains(states, m.State) ||
 			comment == "" && !opened && isGeneration(name, t.name) {
 			stray = append(stray, name)
 			if template { // a developer made it one while it was the Twin
