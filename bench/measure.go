@@ -52,6 +52,8 @@ type sample struct {
 	Load   float64       `json:"load"`
 	Source time.Duration `json:"source"`
 	Target time.Duration `json:"target"`
+	// Own is this process's: it watches, and is the relay.
+	Own time.Duration `json:"own,omitempty"`
 	// Failed is why there is no copy, or no right one.
 	Failed string       `json:"failed,omitempty"`
 	Report *twin.Report `json:"report,omitempty"` // ours alone
@@ -223,9 +225,9 @@ func (b *bench) measure(ctx context.Context, database string, c contender, far b
 		end = b.observe(ctx)
 	}
 	source, target := postmaster(b.source.DataDir()), postmaster(b.target.DataDir())
-	fromCPU, toCPU := serverCPU(source), serverCPU(target)
+	fromCPU, toCPU, own := serverCPU(source), serverCPU(target), ownCPU()
 	used, stdout, err := b.copy(ctx, c, endpoint{b.source.URL(database)}, endpoint{to})
-	s.usage, s.Source, s.Target = used, serverCPU(source)-fromCPU, serverCPU(target)-toCPU
+	s.usage, s.Source, s.Target, s.Own = used, serverCPU(source)-fromCPU, serverCPU(target)-toCPU, ownCPU()-own
 	if err := end(); err != nil {
 		return s, err
 	}

@@ -19,6 +19,8 @@ type bar struct {
 	// without the relay. Either may be missing.
 	against series
 	near    float64
+	// why says where the time goes, if neither of them does.
+	why func() string
 }
 
 func (b bar) reached() bool { return b.got > 0 && b.got <= b.limit }
@@ -41,9 +43,9 @@ func (r *results) bars() []bar {
 		{what: "the documented way, `" + documentedName + "`", unit: "of its time", limit: 0.50, against: fastest(r.Near, documentedName)},
 		{what: "`pg_dump -Fd -j` with `pg_restore -j`, the faster of two", unit: "of its time", limit: 1.00, against: fastest(r.Near, parallelName, zippedName)},
 		{what: "pgcopydb, the faster of two", unit: "of its time", limit: 0.85, against: fastest(r.Near, pgcopydbName, pgcopydb4Name)},
-		{what: "our own time on loopback, with " + r.trip() + " to the target", unit: "of it", limit: 1.10, got: ratio(find(r.Far, oursName).wall(), ours)},
+		{what: "our own time on loopback, with " + r.trip() + " to the target", unit: "of it", limit: 1.10, got: ratio(find(r.Far, oursName).wall(), ours), why: r.farther},
 		{what: "a schema of 1,000 objects at " + r.trip() + ", phase schema", unit: "s", limit: 1.0, got: find(r.Objects, oursName).phase(twin.Schema), near: r.ObjectsNear.phase(twin.Schema)},
-		{what: "our own phase load, with ten columns masked", unit: "of it", limit: 1.10, got: r.maskedRatio()},
+		{what: "our own phase load, with ten columns masked", unit: "of it", limit: 1.10, got: r.maskedRatio(), why: r.masking},
 		{what: "100 small tables at " + r.trip() + ", phase load", unit: "s", limit: 0.5, got: find(r.Small, oursName).phase(twin.Load)},
 	}
 	for i, b := range bars {

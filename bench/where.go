@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/neontwin/neontwin/internal/twin"
 )
@@ -83,8 +84,54 @@ func (r *results) excuse(w *strings.Builder) {
 		if b.near > 0 {
 			fmt.Fprintf(w, "Without the relay the same takes %s: so much of it is the servers' work, and %s are round trips.", seconds(b.near), seconds(max(0, b.got-b.near)))
 		}
+		if b.why != nil {
+			w.WriteString(b.why())
+		}
 		w.WriteString("\n")
 	}
+}
+
+// farther says what the relay adds to ours.
+func (r *results) farther() string {
+	near, far := find(r.Near, oursName), find(r.Far, oursName)
+	if len(near.good()) == 0 || len(far.good()) == 0 {
+		return ""
+	}
+	of := func(s series, what func(sample) time.Duration) float64 {
+		return s.median(func(s sample) float64 { return what(s).Seconds() })
+	}
+	relay := max(0, of(far, func(s sample) time.Duration { return s.Own })-of(near, func(s sample) time.Duration { return s.Own }))
+	more := of(far, func(s sample) time.Duration { return s.used() }) - of(near, func(s sample) time.Duration { return s.used() })
+	cores := float64(max(1, r.Machine.Cores))
+	var grew []string
+	for _, p := range twin.Phases() {
+		if d := far.phase(p) - near.phase(p); d >= 0.1 {
+			grew = append(grew, fmt.Sprintf("%s %s", p, seconds(d)))
+		}
+	}
+	out := fmt.Sprintf("The relay itself takes %s of processor time from the same cores, which no cable would, and client and servers take %s more than without it: together that is %s of the %s that ours takes longer.",
+		seconds(relay), seconds(more), seconds((relay+more)/cores), seconds(far.wall()-near.wall()))
+	if len(grew) > 0 {
+		out += " By phases it takes longer in " + strings.Join(grew, ", ") + "."
+	}
+	return out
+}
+
+// masking says what masking adds to ours.
+func (r *results) masking() string {
+	plain, masked := find(r.Masked, oursName), find(r.Masked, maskedName)
+	if len(plain.good()) == 0 || len(masked.good()) == 0 {
+		return ""
+	}
+	cpu := func(s series) float64 { return s.median(func(s sample) float64 { return s.CPU.Seconds() }) }
+	used := func(s series) float64 { return s.median(func(s sample) float64 { return s.used().Seconds() }) }
+	var values int64
+	for _, m := range masked.good()[0].Report.Masking.Masked {
+		values += m.Values
+	}
+	more := cpu(masked) - cpu(plain)
+	return fmt.Sprintf("The client takes %s instead of %s of processor time, %.0f ns for each of %s, long texts among them; with the servers' it is %s more on %s that were busy before.",
+		seconds(cpu(masked)), seconds(cpu(plain)), 1e9*more/float64(max(1, values)), twin.HumanPlural(values, "value"), seconds(used(masked)-used(plain)), twin.HumanPlural(int64(r.Machine.Cores), "core"))
 }
 
 // watched are the tables of what was watched.
