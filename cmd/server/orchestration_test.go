@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -109,6 +110,9 @@ func TestANewerCommitRestarts(t *testing.T) {
 			if c.Conclusion != "skipped" || !strings.HasPrefix(c.Title, "Superseded by ") {
 				t.Errorf("the check of %s is %s: %s", pr.Title, c.Conclusion, c.Title)
 			}
+			if got, want := w.inTheEnd(c), w.checks(third.HeadSHA)[0].DetailsURL; got != want {
+				t.Errorf("the check of %s leads to %s, want %s", pr.Title, got, want)
+			}
 		}
 	}
 	if n := scan[int](w, w.control, "select count(*) from sync_run where state = 'succeeded'"); n != 1 {
@@ -118,6 +122,21 @@ func TestANewerCommitRestarts(t *testing.T) {
 		t.Errorf("the Twin holds %d people", n)
 	}
 	w.await("no stray database is left", 60*time.Second, func() bool { return len(w.databases()) == 1 })
+}
+
+// inTheEnd follows the links of a check and of pages from run to run, and gives
+// the address of the last one's page.
+func (w *world) inTheEnd(c githubtest.CheckRun) string {
+	w.t.Helper()
+	link := regexp.MustCompile(`\]\((\S+)\) syncs the Twin`).FindStringSubmatch(c.Summary + c.Text)
+	if link == nil {
+		w.t.Fatalf("the check leads nowhere: %s\n%s", c.Title, c.Summary)
+	}
+	for at := link[1]; ; at = w.url + "/runs/" + link[1] {
+		if link = regexp.MustCompile(`<dt>Instead</dt><dd><a href="(\w+)">`).FindStringSubmatch(w.body(at)); link == nil {
+			return at
+		}
+	}
 }
 
 // TestOnePushMergesTwo pull requests, the second upon the first: one run, told

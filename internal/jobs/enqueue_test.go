@@ -92,6 +92,28 @@ func TestNewestCommitWaits(t *testing.T) {
 	}
 }
 
+// TestTheEndOfAChainIsNamed: who took the place of a run may have lost it since.
+func TestTheEndOfAChainIsNamed(t *testing.T) {
+	t.Parallel()
+	_, pool := database(t)
+	i := inserter(t, pool)
+	const many = 20
+	runs := make([]int64, many)
+	for n := range runs {
+		runs[n] = enqueue(t, i, request(n))
+	}
+	last := getRun(t, pool, runs[many-1])
+	for _, run := range runs[:many-1] {
+		r := getRun(t, pool, run)
+		if r.State != twin.Superseded || r.SupersededBy != last.ID || r.SupersededBySHA != last.SHA || r.SupersededByKey != last.PageKey {
+			t.Errorf("run %d is %s and leads to run %d of %.12s, want run %d", run, r.State, r.SupersededBy, r.SupersededBySHA, last.ID)
+		}
+	}
+	if last.State != twin.Queued || last.SupersededBy != 0 || last.SupersededByKey != "" {
+		t.Errorf("the last one is %s by %d", last.State, last.SupersededBy)
+	}
+}
+
 func TestManyEnqueuesAtOnce(t *testing.T) {
 	t.Parallel()
 	_, pool := database(t)

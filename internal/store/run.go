@@ -11,15 +11,21 @@ import (
 	"github.com/neontwin/neontwin/internal/twin"
 )
 
+// selectRun names the run that took another one's place by the one that is at
+// the end of the chain: the places between published nothing either.
 const selectRun = `
 	SELECT r.id, r.twin_id, t.installation_id, t.repository_id, t.owner, t.repository_name, t.default_branch,
 		r.spec, r.trigger, r.ref, r.sha, r.pr, r.state, r.attempt, r.max_attempts, r.page_key,
-		coalesce(r.phase, ''), r.progress, r.report, r.failure, coalesce(r.superseded_by, 0),
+		coalesce(r.phase, ''), r.progress, r.report, r.failure, coalesce(w.id, 0),
 		CASE WHEN r.state = 'queued' THEN coalesce((SELECT b.id FROM sync_run b WHERE b.twin_id = r.twin_id AND b.state = 'running'), 0) ELSE 0 END,
-		coalesce((SELECT b.sha FROM sync_run b WHERE b.id = r.superseded_by), ''), coalesce((SELECT b.page_key FROM sync_run b WHERE b.id = r.superseded_by), ''),
+		coalesce(w.sha, ''), coalesce(w.page_key, ''),
 		CASE WHEN r.state = 'queued' THEN coalesce((SELECT b.sha FROM sync_run b WHERE b.twin_id = r.twin_id AND b.state = 'running'), '') ELSE '' END,
 		r.created_at, r.not_before, r.started_at, r.finished_at
-	FROM sync_run r JOIN twin t ON t.id = r.twin_id
+	FROM sync_run r JOIN twin t ON t.id = r.twin_id LEFT JOIN LATERAL (
+		WITH RECURSIVE chain AS (
+			SELECT id, sha, page_key, superseded_by FROM sync_run WHERE id = r.superseded_by
+			UNION SELECT n.id, n.sha, n.page_key, n.superseded_by FROM sync_run n JOIN chain ON n.id = chain.superseded_by)
+		SELECT id, sha, page_key FROM chain WHERE superseded_by IS NULL LIMIT 1) w ON r.superseded_by IS NOT NULL
 	`
 
 func scanRun(row pgx.CollectableRow) (twin.Run, error) {

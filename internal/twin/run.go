@@ -86,7 +86,8 @@ type Run struct {
 	Failure  *Failure // set once an attempt has failed
 
 	// SupersededBy is the run that took this one's place, 0 if none, the SHA is
-	// its commit, and the key that of its page.
+	// its commit, and the key that of its page. Where that one lost its place too,
+	// it is the one at the end.
 	SupersededBy    int64
 	SupersededBySHA string
 	SupersededByKey string

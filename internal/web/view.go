@@ -42,6 +42,7 @@ type view struct {
 type fact struct {
 	Label, Value string
 	Code         bool
+	Link         string // where the value leads
 }
 
 type phaseRow struct {
@@ -180,9 +181,12 @@ func (v *view) doing(run twin.Run, now time.Time) {
 		v.Now = []fact{{Label: "Found so far", Value: twin.HumanPlural(run.At().RowsDone, "row")}}
 	case run.State == twin.Superseded:
 		v.NowHeading = "A newer commit took this run's place"
-		if run.SupersededBy != 0 {
+		switch {
+		case run.SupersededByKey != "":
+			v.Now = []fact{{Label: "Instead", Value: run.Successor(), Link: run.SupersededByKey}} // the pages of runs stand side by side
+		case run.SupersededBy != 0:
 			v.Now = []fact{{Label: "Instead", Value: run.Successor() + " syncs the Twin; the check of its commit tells how it goes."}}
-		} else {
+		default:
 			v.Now = []fact{{Label: "Twin", Value: "This run published nothing."}}
 		}
 	case run.State == twin.Queued && run.Behind != 0:

@@ -166,7 +166,7 @@ func pages() map[string]twin.Run {
 		"failed":     newRun(twin.Failed, func(r *twin.Run) { r.Attempt, r.Failure = 5, lost }),
 		"refused":    newRun(twin.Failed, func(r *twin.Run) { r.Failure = twin.Refuse("the target is the source", "name another target") }),
 		"cancelled":  newRun(twin.Cancelled, func(r *twin.Run) { r.Phase = twin.Index }),
-		"superseded": newRun(twin.Superseded, func(r *twin.Run) { r.SupersededBy, r.SupersededBySHA = 419, "fedcba987" }),
+		"superseded": newRun(twin.Superseded, func(r *twin.Run) { r.SupersededBy, r.SupersededBySHA, r.SupersededByKey = 419, "fedcba987", "queued" }),
 		"hostile":    newRun(twin.Failed, hostile),
 	}
 }
