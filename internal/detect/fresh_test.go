@@ -34,6 +34,7 @@ func TestSets(t *testing.T) {
 	}{
 		{"../../bench/columns/dev.jsonl", 0.95, 0.9},
 		{"testdata/fresh_a.jsonl", 0.95, 0.9},
+		{"testdata/fresh_b.jsonl", 0.88, 0.9},
 	} {
 		t.Run(set.file, func(t *testing.T) {
 			t.Parallel()

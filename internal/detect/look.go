@@ -20,12 +20,13 @@ func Table(columns []Column, values [][]string) []Finding {
 		return out
 	}
 	in := tableOf(columns[0].Schema, columns[0].Table)
+	in.prefix = prefixOf(columns)
 	sights := make([]*sight, len(columns))
 	identity := map[topic]bool{}
 	for i, c := range columns {
 		sights[i] = look(values[i])
 		out[i] = within1(c, in, values[i], sights[i])
-		if s := named(tokens(c.Name), in); out[i].Personal {
+		if s := named(in.words(c.Name), in, c.Kind); out[i].Personal {
 			switch class := out[i].Class; {
 			case class == mask.FirstName:
 				in.first, identity["first_name"] = true, true
@@ -62,12 +63,12 @@ func within1(c Column, in place, values []string, s *sight) Finding {
 	}
 	inside := in
 	if in.sort == things { // a document in it may be about anybody
-		inside = place{}
+		inside = place{prefix: in.prefix}
 	}
 	if f := inDocuments(c, inside, values); f.Personal {
 		return f
 	}
-	said := named(tokens(c.Name), in)
+	said := named(in.words(c.Name), in, c.Kind)
 	if said.topic != "" && !said.turned {
 		return byName(c, said)
 	}
@@ -76,10 +77,10 @@ func within1(c Column, in place, values []string, s *sight) Finding {
 
 // one judges a column that is no document.
 func one(c Column, in place, s *sight) Finding {
-	words := tokens(c.Name)
-	said := named(words, in)
+	words := in.words(c.Name)
+	said := named(words, in, c.Kind)
 	if said.topic == "" && c.Comment != "" && !neutral(words) {
-		said = remarked(c.Comment, in)
+		said = remarked(c, in)
 	}
 	if said.topic == "full_name" && len(words) == 1 {
 		switch { // one of two columns that make up a name
@@ -111,7 +112,8 @@ func one(c Column, in place, s *sight) Finding {
 
 // remarked is what somebody wrote about a column, if it is short: a longer text
 // names more than what is in it.
-func remarked(comment string, in place) saying {
+func remarked(c Column, in place) saying {
+	comment := c.Comment
 	if end := strings.IndexAny(comment, ".,;:(\n"); end >= 0 {
 		comment = comment[:end]
 	}
@@ -119,7 +121,7 @@ func remarked(comment string, in place) saying {
 	if len(words) == 0 || len(words) > 5 {
 		return saying{}
 	}
-	said := named(words, in)
+	said := named(words, in, c.Kind)
 	said.confidence *= 0.9
 	return said
 }

@@ -108,6 +108,10 @@ type place struct {
 	// plain is set if it holds people, each with a row of his own, so that what
 	// else stands in the row is about one of them.
 	plain bool
+	// addresses is set if each row is an address.
+	addresses bool
+	// prefix is a word that most of the columns begin with.
+	prefix string
 	// first and last are set if it has such names in columns of their own.
 	first, last bool
 }
@@ -125,6 +129,7 @@ func tableOf(schema, table string) place {
 		s, n := d.sortOf(words[i:])
 		p.written = p.written || d.in("written", words[i:]) > 0
 		p.care = p.care || d.in("care", words[i:]) > 0
+		p.addresses = p.addresses || d.topicOf[words[i]] == "street"
 		if s != unclear {
 			sorts = append(sorts, s)
 		}
@@ -160,6 +165,36 @@ func tableOf(schema, table string) place {
 	return p
 }
 
+// words are those of a column's name, without what most names of the table
+// begin with.
+func (p place) words(name string) []string {
+	if p.prefix != "" {
+		if parts := split(fold(name)); len(parts) > 1 && parts[0] == p.prefix {
+			return tokens(strings.Join(parts[1:], "_"))
+		}
+	}
+	return tokens(name)
+}
+
+// prefixOf is the word that most of the columns begin with, if it is none for a
+// person or a thing, which it would be about.
+func prefixOf(columns []Column) string {
+	counts := map[string]int{}
+	for _, c := range columns {
+		if parts := split(fold(c.Name)); len(parts) > 1 && parts[0] != "id" {
+			counts[parts[0]]++
+		}
+	}
+	for p, n := range counts {
+		if n >= 3 && n*3 >= len(columns)*2 {
+			if s, _ := dictionary().sortOf(tokens(p)); s == unclear {
+				return p
+			}
+		}
+	}
+	return ""
+}
+
 // sortOf is what the first of words is, and of how many words that is made.
 func (d *dict) sortOf(words []string) (sort, int) {
 	best, most := unclear, 0
@@ -182,20 +217,22 @@ type saying struct {
 	// turned is set if a word beside it makes it something else, such as a
 	// count or a state of it.
 	turned bool
+	// fits is set if a column of the kind can hold it.
+	fits bool
 	// weak is the topic that the name would say in another table.
 	weak topic
 }
 
 // named reads a column's name, and if that says nothing, the name without the
 // small words in it.
-func named(words []string, in place) saying {
-	s := dictionary().read(words, in)
-	if s.topic != "" {
+func named(words []string, in place, kind mask.Kind) saying {
+	s := dictionary().read(words, in, kind)
+	if s.topic != "" && s.fits {
 		return s
 	}
 	short := slices.DeleteFunc(slices.Clone(words), func(w string) bool { return has(joints, w) })
 	if len(short) < len(words) && len(short) > 0 {
-		if again := dictionary().read(short, in); again.topic != "" {
+		if again := dictionary().read(short, in, kind); again.topic != "" && (again.fits || s.topic == "") {
 			return again
 		}
 	}
@@ -205,34 +242,68 @@ func named(words []string, in place) saying {
 // joints are articles and prepositions.
 var joints = strings.Fields("de du des d di del della dello da do dos das la le les el los las l of the der die das dem den van het een y e et and und en von vom zum zur a al alla")
 
-// read is what the words of a name say.
-func (d *dict) read(words []string, in place) saying {
-	best, at := phrase{}, -1
-	var weak topic
+// match is a phrase in a name.
+type match struct {
+	phrase
+	at int
+}
+
+func (m match) end() int { return m.at + len(m.words) }
+
+// matches are the phrases in a name that mean here what they say, and the topic
+// of one that does not. What is part of a longer phrase that means something
+// else here is left out: what is in "school name" is nobody's name.
+func (d *dict) matches(words []string, in place) (out []match, weak topic) {
+	var others []match
 	for i := range words {
 		for _, p := range d.phrases[words[i]] {
-			if !starts(words[i:], p.words) {
-				continue
-			}
-			if !d.holds(p.scope, in, beside(words, i, len(p.words))) {
-				if weak == "" {
-					weak = p.topic
-				}
-				continue
-			}
-			if at < 0 || len(p.words) > len(best.words) || len(p.words) == len(best.words) && p.order < best.order {
-				best, at = p, i
+			switch m := (match{p, i}); {
+			case !starts(words[i:], p.words):
+			case d.holds(p.scope, in, beside(words, i, len(p.words))):
+				out = append(out, m)
+			default:
+				others = append(others, m)
 			}
 		}
 	}
-	if at < 0 {
-		if t := d.someones(words, in); t != "" {
-			return saying{topic: t, confidence: 0.65}
+	if len(others) > 0 {
+		weak = others[0].topic
+	}
+	return slices.DeleteFunc(out, func(m match) bool {
+		return slices.ContainsFunc(others, func(o match) bool {
+			return len(o.words) > len(m.words) && o.at <= m.at && m.end() <= o.end()
+		})
+	}), weak
+}
+
+// read is what the words of a name say of a column of a kind. What can't be of
+// that kind is said only if nothing else is.
+func (d *dict) read(words []string, in place, kind mask.Kind) saying {
+	all, weak := d.matches(words, in)
+	var best match
+	fits := false
+	for _, m := range all {
+		_, fit := classFor(m.topic, kind)
+		switch {
+		case len(best.words) == 0, fit && !fits:
+			best, fits = m, fit
+		case fits && !fit:
+		case len(m.words) > len(best.words), len(m.words) == len(best.words) && m.order < best.order:
+			best = m
 		}
+	}
+	if !fits {
+		if t := d.someones(words, in); t != "" {
+			if _, fit := classFor(t, kind); fit || len(best.words) == 0 {
+				return saying{topic: t, confidence: 0.65, fits: fit}
+			}
+		}
+	}
+	if len(best.words) == 0 {
 		return saying{weak: weak}
 	}
-	rest := beside(words, at, len(best.words))
-	return saying{topic: best.topic, confidence: topics[best.topic].sure, locale: d.localeOf(best), turned: d.turns(rest, best.topic)}
+	rest := beside(words, best.at, len(best.words))
+	return saying{topic: best.topic, confidence: topics[best.topic].sure, locale: d.localeOf(best.phrase), turned: d.turns(rest, best.topic), fits: fits}
 }
 
 // someones is what a name says that is a word for a person: alone, among words
@@ -257,7 +328,9 @@ func (d *dict) someones(words []string, in place) topic {
 		i++
 	}
 	switch {
-	case someone && numbered, issuing && numbered && in.sort != things:
+	case numbered && !someone && !issuing && in.addresses:
+		return "street" // the house's
+	case numbered && (someone || in.sort != things && issuing || in.plain && len(words) == 1):
 		return "issued"
 	case someone && !issuing:
 		return "full_name"
@@ -279,7 +352,7 @@ func (d *dict) holds(s scope, in place, rest []string) bool {
 		case people:
 			someone = true
 		case things:
-			thing = true
+			thing = thing || !has(kinds, rest[i])
 		case near, unclear:
 		}
 	}
@@ -287,7 +360,7 @@ func (d *dict) holds(s scope, in place, rest []string) bool {
 	case anywhere:
 		return true
 	case about:
-		return someone || in.sort != things && !thing
+		return someone || in.sort == people || in.sort != things && !thing
 	case person:
 		return someone || (in.sort == people || in.care) && !thing
 	case written:
@@ -309,8 +382,8 @@ func (d *dict) turns(rest []string, t topic) bool {
 	return false
 }
 
-// kinds are words for a kind or code of something.
-var kinds = []string{"code", "type", "typ", "art", "tipo", "soort", "status", "statut", "estado", "stato", "kind", "category", "kategorie", "categorie", "categoria", "level", "score", "amount", "value", "date", "datum", "data", "fecha"}
+// kinds are words for a kind or code of something, or for whether it is so.
+var kinds = []string{"is", "has", "flag", "ind", "est", "es", "heeft", "tipologia", "stand", "grad", "grado", "grau", "niveau", "nivel", "stufe", "klasse", "class", "clase", "code", "type", "typ", "art", "tipo", "soort", "status", "statut", "estado", "stato", "kind", "category", "kategorie", "categorie", "categoria", "level", "score", "amount", "value", "date", "datum", "data", "fecha"}
 
 // localeOf is the language of a phrase, if it is of one alone.
 func (d *dict) localeOf(p phrase) string {

@@ -129,7 +129,7 @@ func (s *sight) one(v string) {
 	s.add(&s.caps, capital)
 	s.add(&s.short, length <= 4)
 	s.add(&s.words, len(fields) == 1 && length <= 32 && !strings.Contains(v, "@") && (strings.ToLower(v) == v || strings.ToUpper(v) == v) && letters > 0)
-	s.add(&s.streets, length <= 120 && (streetish.MatchString(v) && (houseNumber.MatchString(v) || length < 50) || placeForm.MatchString(v)))
+	s.add(&s.streets, length <= 120 && (len(fields) > 1 || strings.ToUpper(v) != v) && (streetish.MatchString(v) && (houseNumber.MatchString(v) || length < 50) || placeForm.MatchString(v)))
 	s.add(&s.public, public(v))
 	s.add(&s.proper, length <= 60 && properForm.MatchString(v))
 	s.add(&s.inverted, length <= 60 && invertedForm.MatchString(v))

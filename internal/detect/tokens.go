@@ -100,7 +100,7 @@ func (d *dict) singular(word string) (string, bool) {
 	if w, ok := d.stem(word, endings); ok {
 		return w, true
 	}
-	return d.stem(word, feminine)
+	return d.stem(word, loose)
 }
 
 // endings turn a plural of one of the languages into a singular.
@@ -112,8 +112,8 @@ var endings = [][2]string{
 	{"en", ""},
 	{"sen", ""},
 	{"x", ""},
-	{"i", "e"},
 	{"i", "o"},
+	{"i", "e"},
 	{"e", "a"},
 	{"oes", "ao"},
 	{"aes", "ao"},
@@ -124,8 +124,11 @@ var endings = [][2]string{
 	{"innen", "in"},
 }
 
-// feminine are endings of words for women, and what men's end in.
-var feminine = [][2]string{
+// loose are endings that only words lose which are not known with them: those
+// of words for women, and plurals that look like many other words.
+var loose = [][2]string{
+	{"e", ""},
+	{"er", ""},
 	{"innen", ""},
 	{"in", ""},
 	{"a", "o"},
@@ -159,7 +162,13 @@ func (d *dict) whole(word string) (string, bool) {
 		if !strings.HasPrefix(w, word) {
 			break
 		}
+		if short, ok := d.canonical[w]; ok {
+			w = short
+		}
 		t, ok := d.topicOf[w]
+		if !ok && len(word) > 4 { // it is only a part of phrases
+			continue
+		}
 		if !ok || best != "" && d.topicOf[best] != t {
 			return "", false
 		}
