@@ -150,17 +150,19 @@ func TestScheduleOfANewRepository(t *testing.T) {
 // check is told, and what was merged meanwhile is synced.
 func TestSuspendedWhileCopying(t *testing.T) {
 	t.Parallel()
-	w := watching(newWorld(t, slow))
+	w := watching(newWorld(t, checked))
+	letGo := w.hold()
 	w.start()
 	w.awaitWatched()
 	pr := w.merge(1, githubtest.Merge{})
-	w.await("rows are being copied", 30*time.Second, w.copying)
+	w.awaitCopying()
 	must(t, w.github.Suspend("acme"))
-	w.await("the run has succeeded", 60*time.Second, func() bool {
-		return scan[int](w, w.control, "select count(*) from sync_run where state = 'succeeded'") == 1
-	})
 	w.await("the Twin is paused", 60*time.Second, func() bool {
 		return scan[int](w, w.control, "select count(*) from twin where paused_at is not null and pause_reason = 'lost'") == 1
+	})
+	letGo()
+	w.await("the run has succeeded", 60*time.Second, func() bool {
+		return scan[int](w, w.control, "select count(*) from sync_run where state = 'succeeded'") == 1
 	})
 	during := w.merge(2, githubtest.Merge{}) // GitHub tells a suspended App nothing
 	must(t, w.github.Unsuspend("acme"))
@@ -224,11 +226,12 @@ func TestUninstalledWhileCopying(t *testing.T) {
 	for _, told := range []bool{true, false} {
 		t.Run(fmt.Sprintf("told=%t", told), func(t *testing.T) {
 			t.Parallel()
-			w := watching(newWorld(t, slow))
+			w := watching(newWorld(t, checked))
+			letGo := w.hold()
 			w.start()
 			w.awaitWatched()
 			w.merge(1, githubtest.Merge{})
-			w.await("rows are being copied", 30*time.Second, w.copying)
+			w.awaitCopying()
 			if !told {
 				silent(w, githubtest.WebhookLost)
 			}
@@ -241,11 +244,8 @@ func TestUninstalledWhileCopying(t *testing.T) {
 			if n := scan[int](w, w.control, "select count(*) from repository_binding"); n != 1 {
 				t.Errorf("%d names are bound, want the one: whoever takes over the name must get nothing", n)
 			}
-			// The run may have published before it was sure that the App is gone.
-			w.await("nothing half made is left", 60*time.Second, func() bool {
-				left := w.databases()
-				return len(left) == 0 || len(left) == 1 && left[0] == w.twin()
-			})
+			w.await("nothing half made is left", 60*time.Second, func() bool { return len(w.databases()) == 0 })
+			letGo()
 			w.github.ClearFaults()
 			if _, err := w.github.Install("acme"); err != nil {
 				t.Fatal(err)
@@ -278,7 +278,7 @@ func TestRemovedWhileCopying(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := watching(newWorld(t, slow+";"+crawl))
+			w := watching(newWorld(t, checked+";"+crawl))
 			w.start()
 			w.awaitWatched()
 			pr := w.merge(1, githubtest.Merge{})

@@ -60,13 +60,15 @@ func TestOneCheckWhateverGitHubAnswers(t *testing.T) {
 // TestRenamedWhileCopying: the check follows the repository, not its name.
 func TestRenamedWhileCopying(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, slow)
+	w := newWorld(t, checked)
+	letGo := w.hold()
 	w.start()
 	pr := w.merge(1, githubtest.Merge{})
-	w.await("rows are being copied", 30*time.Second, w.copying)
+	w.awaitCopying()
 	if err := w.github.Rename(repo, "boutique"); err != nil {
 		t.Fatal(err)
 	}
+	letGo()
 	for _, sha := range []string{pr.HeadSHA, pr.MergeSHA} {
 		w.await("the check has ended under the new name", 60*time.Second, func() bool {
 			runs := w.github.CheckRuns("acme/boutique", sha)
@@ -85,13 +87,15 @@ func TestNobodyToTell(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, slow)
+			w := newWorld(t, checked)
+			letGo := w.hold()
 			w.start()
 			w.merge(1, githubtest.Merge{})
-			w.await("rows are being copied", 30*time.Second, w.copying)
+			w.awaitCopying()
 			if err := act(w.github); err != nil {
 				t.Fatal(err)
 			}
+			letGo()
 			w.await("the run has succeeded", 60*time.Second, func() bool {
 				return scan[int](w, w.control, "select count(*) from sync_run where state = 'succeeded'") == 1
 			})

@@ -22,7 +22,7 @@ func (w *world) says(wantCode int, args ...string) string {
 
 func TestOperatorsView(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, slow+";"+crawl)
+	w := newWorld(t, checked+";"+crawl)
 	w.start()
 	if got := w.says(exitOK, "status"); !strings.Contains(got, "no Twins yet") {
 		t.Errorf("status of nothing: %s", got)

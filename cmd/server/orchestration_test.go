@@ -96,7 +96,7 @@ func TestScheduleFollowsTheFile(t *testing.T) {
 // nothing behind.
 func TestANewerCommitRestarts(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, slow+";"+crawl)
+	w := newWorld(t, checked+";"+crawl)
 	w.start()
 	w.push(githubtest.Push{Files: file("{pull_request: }", ", on_newer: restart")})
 	first := w.merge(1, githubtest.Merge{})
@@ -279,7 +279,7 @@ func TestATargetChangesHands(t *testing.T) {
 // run whose worker hangs, and is killed before it has heard of that.
 func TestKilledBetweenRequestAndStop(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, slow+";"+crawl)
+	w := newWorld(t, checked+";"+crawl)
 	w.setenv("LEASE_TTL", "8s")
 	w.start("serve", "--role=web")
 	worker := func() *process {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -119,8 +120,9 @@ func TestDatabaseDown(t *testing.T) {
 	}
 }
 
-// slow takes about three seconds to copy: each row is checked with a pause.
-const slow = `create function unhurried(int) returns boolean language plpgsql as $$ begin perform pg_sleep(0.001); return true; end $$;
+// checked has a function that each row waits for when it is copied. It hurries
+// until crawl or hold make it do something else.
+const checked = `create function unhurried(int) returns boolean language plpgsql as $$ begin return true; end $$;
 	create table people (id int generated always as identity primary key, name text);
 	insert into people (name) select 'person ' || i from generate_series(1, 2500) i;
 	alter table people add check (public.unhurried(id)) not valid;
@@ -133,17 +135,36 @@ const (
 	hurry = `create or replace function unhurried(int) returns boolean language plpgsql as $$ begin return true; end $$`
 )
 
+// hold makes copies wait, from the next one on, until they are let go. The gate
+// is something that all databases of the server see.
+func (w *world) hold() (letGo func()) {
+	w.t.Helper()
+	gate := w.twin() + "_gate"
+	pgtest.Exec(w.t, w.control, "create role "+gate)
+	open := sync.OnceFunc(func() { pgtest.Exec(w.t, w.control, "drop role "+gate) })
+	w.t.Cleanup(open)
+	pgtest.Exec(w.t, w.source, `create or replace function unhurried(int) returns boolean language plpgsql as $$ begin
+		while exists (select from pg_catalog.pg_roles where rolname = '`+gate+`') loop perform pg_sleep(0.02); end loop; return true; end $$`)
+	return open
+}
+
+// awaitCopying waits until rows are being copied.
+func (w *world) awaitCopying() {
+	w.t.Helper()
+	w.await("rows are being copied", 60*time.Second, w.copying)
+}
+
 // awaitCrawling waits until rows are being copied that will take minutes. What
 // is copied after these does not.
 func (w *world) awaitCrawling() {
 	w.t.Helper()
-	w.await("rows are being copied", 60*time.Second, w.copying)
+	w.awaitCopying()
 	pgtest.Exec(w.t, w.source, hurry)
 }
 
 func TestKilledWhileCopying(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, slow+";"+crawl)
+	w := newWorld(t, checked+";"+crawl)
 	first := w.start()
 	pr := w.merge(1, githubtest.Merge{})
 	w.awaitCrawling()
@@ -162,7 +183,7 @@ func TestKilledWhileCopying(t *testing.T) {
 
 func TestKilledTwinServesTheOldGeneration(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, slow)
+	w := newWorld(t, checked)
 	p := w.start()
 	w.awaitChecks(w.merge(1, githubtest.Merge{}), 90*time.Second)
 	pgtest.Exec(t, w.source, "insert into people (name) values ('new');"+crawl)
@@ -188,7 +209,7 @@ func (w *world) copying() bool {
 
 func TestStopHandsOver(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, slow+";"+crawl)
+	w := newWorld(t, checked+";"+crawl)
 	w.setenv("SHUTDOWN_DRAIN", "1s")
 	p := w.start()
 	pr := w.merge(1, githubtest.Merge{})

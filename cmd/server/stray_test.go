@@ -16,7 +16,7 @@ import (
 // what was left; it goes all the same, and nothing else does.
 func TestStrayOfTheLastRun(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, slow+";"+hurry)
+	w := newWorld(t, checked)
 	p := w.start()
 	w.awaitChecks(w.merge(1, githubtest.Merge{}), 90*time.Second)
 	pgtest.Exec(t, w.source, "insert into people (name) values ('new');"+crawl)
