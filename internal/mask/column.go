@@ -120,6 +120,8 @@ type Column struct {
 	Precision, Scale int
 	// Least and Most are the bounds of a number, in decimal; empty is none.
 	Least, Most string
+	// Span bounds a date or timestamp; nil is any.
+	Span *Span
 	// Allowed are the only values that a CHECK takes, as COPY's text format
 	// writes them.
 	Allowed []string

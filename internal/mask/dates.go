@@ -7,8 +7,9 @@ import (
 )
 
 // buildDateShift moves a date by whole days. All dates of one entity move by
-// the same, so that what lies between them is kept; without an entity each
-// value has a shift of its own. Infinity stays.
+// the same, so that what lies between them is kept, unless one would leave the
+// column's span; without an entity each value has a shift of its own. Infinity
+// stays.
 func buildDateShift(m *maker) (*Masker, error) {
 	days := m.rule.Days
 	if days == 0 {
@@ -17,9 +18,18 @@ func buildDateShift(m *maker) (*Masker, error) {
 	if days < 1 || days > 36_500 {
 		return nil, errors.New("days must lie between 1 and 36500")
 	}
-	key := m.key
+	key, span := m.key, m.col.span()
+	if span.NoLater && span.NoEarlier || span.Least > span.Most {
+		return nil, errors.New("the column's CHECKs leave dates no room to move")
+	}
 	return &Masker{
 		traits: Traits{MaxLen: 8, Charset: "a date or timestamp", Entity: true},
+		chance: func(v []byte) float64 {
+			if n := span.days(moment(v)); n <= int64(days) { // it may have gone around
+				return 1 / float64(n)
+			}
+			return 0
+		},
 		mask: func(dst, v, entity []byte) []byte {
 			at := moment(v)
 			if at == forever || at == never {
@@ -34,10 +44,7 @@ func buildDateShift(m *maker) (*Masker, error) {
 			if s.next()>>63 == 0 {
 				shift = -shift
 			}
-			if at > lastMoment-shift && shift > 0 || at < firstMoment-shift && shift < 0 {
-				shift = -shift
-			}
-			return appendMoment(dst, at+shift)
+			return appendMoment(dst, span.move(at, shift))
 		},
 	}, nil
 }
@@ -62,6 +69,7 @@ func buildGeneralise(m *maker) (*Masker, error) {
 	if unit == "day" && m.col.OID == oidDate {
 		return nil, errors.New("unit day leaves a date as it is")
 	}
+	least := m.col.span().Least
 	return &Masker{
 		traits: Traits{MaxLen: 8, Charset: "a date or timestamp", Same: true},
 		mask: func(dst, v, _ []byte) []byte {
@@ -70,7 +78,7 @@ func buildGeneralise(m *maker) (*Masker, error) {
 				return append(dst, v...)
 			}
 			t := floor(time.Unix(floorDiv(at, microsPerSecond)+epoch, 0).UTC())
-			return appendMoment(dst, max((t.Unix()-epoch)*microsPerSecond, firstMoment))
+			return appendMoment(dst, max((t.Unix()-epoch)*microsPerSecond, min(least, at)))
 		},
 	}, nil
 }

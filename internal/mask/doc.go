@@ -36,8 +36,21 @@
 // # Rows
 //
 // A [Rewriter] stands in a COPY stream, replaces the fields of masked columns and
-// passes all others on. [Count] tells what it did, and how many values came out
-// as they went in.
+// passes all others on. It keeps a [Tally] of each column: how many values and
+// NULLs came by, about how many different ones there were before and after, and
+// how many came out as they went in. [Tally.Leaks] holds these against chance,
+// each with its own: what chance does not explain is a value that was not masked.
+//
+// # Documents
+//
+// JSON, XML and hstore keep their structure. Each value in them has the rule of
+// its path, or that for the rest, by default free text. Keys that do not look
+// like words are values too.
+//
+// # What a column demands
+//
+// A [Column] tells what its type, its domain and its CHECKs take: lengths,
+// bounds, lists, a [Span] of time. [New] refuses the rule that can't keep to it.
 //
 // # What determinism gives away
 //

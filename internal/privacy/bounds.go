@@ -10,11 +10,16 @@ import (
 )
 
 // understood reads what a CHECK says of one column into col, and reports whether
-// that is all it says of it. The expression is as PostgreSQL writes it.
-func understood(expression, name string, col *mask.Column) bool {
+// that is all it says of it. The expression is as PostgreSQL writes it. Alike
+// reports whether the values of another column move as far as those of this one,
+// so that what lies between them stays.
+func understood(expression, name string, col *mask.Column, alike func(other token) bool) bool {
 	all := true
 	for _, term := range conjuncts(tokens(expression)) {
-		if slices.ContainsFunc(term, func(t token) bool { return t.names(name) }) && !simple(term, name, col) {
+		if !slices.ContainsFunc(term, func(t token) bool { return t.names(name) }) || simple(term, name, col) {
+			continue
+		}
+		if len(term) != 3 || !slices.Contains([]token{"<", "<=", ">", ">=", "="}, term[1]) || !alike(term[0]) || !alike(term[2]) {
 			all = false
 		}
 	}
@@ -154,6 +159,8 @@ func simple(term []token, name string, col *mask.Column) bool {
 	case len(term) == 4 && term[0].names(name) && term[1] == "IS" && term[2] == "NOT" && term[3] == "NULL":
 		col.NotNull = true
 		return true
+	case len(term) >= 3 && term[0].names(name) && col.Kind == mask.Moment && movesWithTime(term[2:]):
+		return moving(term[1], col)
 	case len(term) == 3 && term[0].names(name):
 		return compared(term[1], term[2], col)
 	case len(term) == 6 && slices.Contains([]token{"length", "char_length", "character_length"}, term[0]) && term[1] == "(" && term[2].names(name) && term[3] == ")":
@@ -177,6 +184,13 @@ func compared(sign, with token, col *mask.Column) bool {
 	if sign == "<>" && value == "" { // stand-ins are never empty but for empty text
 		return true
 	}
+	if col.Kind == mask.Moment {
+		span, ok := col.SpanOf(string(sign), value)
+		if ok {
+			within(span, col)
+		}
+		return ok
+	}
 	if _, err := strconv.ParseFloat(value, 64); err != nil || col.Kind&(mask.Int|mask.Numeric|mask.Float) == 0 {
 		return false
 	}
@@ -195,6 +209,44 @@ func compared(sign, with token, col *mask.Column) bool {
 		return false
 	}
 	return true
+}
+
+// within narrows a date's span.
+func within(span mask.Span, col *mask.Column) {
+	if col.Span != nil {
+		span = span.And(*col.Span)
+	}
+	col.Span = &span
+}
+
+// movesWithTime reports whether an expression says nothing but when it is, or
+// some time before or after that.
+func movesWithTime(in []token) bool {
+	now := false
+	for _, t := range in {
+		switch _, literal := t.literal(); {
+		case slices.Contains([]token{"CURRENT_DATE", "CURRENT_TIMESTAMP", "LOCALTIMESTAMP", "now"}, t):
+			now = true
+		case !literal && !slices.Contains([]token{"(", ")", "+", "-"}, t):
+			return false
+		}
+	}
+	return now
+}
+
+// moving reads a bound that moves with time.
+func moving(sign token, col *mask.Column) bool {
+	span := mask.AnyTime()
+	switch sign {
+	case "<", "<=":
+		span.NoLater = true
+	case ">", ">=":
+		span.NoEarlier = true
+	default:
+		return false
+	}
+	within(span, col)
+	return !(col.Span.NoLater && col.Span.NoEarlier)
 }
 
 // measured reads a comparison of the column's length.

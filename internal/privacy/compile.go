@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strconv"
 
@@ -90,10 +91,20 @@ func (p *planner) bound(c *column, col *mask.Column, checks []catalog.Check) {
 		if len(check.Columns) == 0 {
 			name = "VALUE"
 		}
-		if !understood(check.Expression, name, col) && c.rule != nil && !passes(c.rule) && c.root() == c {
+		alike := func(other token) bool { return p.moveAlike(c, other) }
+		if !understood(check.Expression, name, col, alike) && c.rule != nil && !passes(c.rule) && c.root() == c {
 			p.hazard(false, HazardCheck, c.label, "the CHECK %s is about it, and stand-ins may not satisfy it: the run fails then, and says so", plainIdent(check.Name))
 		}
 	}
+}
+
+// moveAlike reports whether a name is that of a column of c's table whose dates
+// move by as much as c's in each row: those of one person do.
+func (p *planner) moveAlike(c *column, name token) bool {
+	return slices.ContainsFunc(p.columns, func(other *column) bool {
+		return other.table == c.table && name.names(other.Name) && c.rule != nil && other.rule != nil && c.rule.By != "" &&
+			mask.Class(c.rule.Class) == mask.DateShift && reflect.DeepEqual(c.rule.Mask, other.rule.Mask)
+	})
 }
 
 // passes reports whether a rule satisfies any CHECK: NULL does.
@@ -169,7 +180,7 @@ func (p *planner) shares(c *column, fact mask.Column) string {
 	if value.Kind == mask.Enum || value.Kind == mask.Other {
 		id += fmt.Sprintf(" type %d", value.OID)
 	}
-	bounded := len(value.Allowed) > 0 || value.Least != "" || value.Most != "" || value.MinLen > 0 || value.Precision > 0
+	bounded := len(value.Allowed) > 0 || value.Least != "" || value.Most != "" || value.Span != nil || value.MinLen > 0 || value.Precision > 0
 	if c.rule.Domain == "" && (bounded || !correlates[mask.Class(c.rule.Class)]) {
 		id += fmt.Sprintf(" as %p", c.speaker())
 	}
@@ -266,6 +277,9 @@ func narrowest(facts []mask.Column) mask.Column {
 		}
 		into.Least = tighter(into.Least, from.Least, 1)
 		into.Most = tighter(into.Most, from.Most, -1)
+		if from.Span != nil {
+			within(*from.Span, into)
+		}
 		if into.Kind == mask.Int && width(from.OID) < width(into.OID) {
 			into.OID = from.OID
 		}
