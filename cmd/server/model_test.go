@@ -219,6 +219,15 @@ func (m *model) force(n int) {
 	m.advance(40 * time.Second)
 }
 
+// thereAndBack moves main elsewhere, and at once back to where it was.
+func (m *model) thereAndBack(n int) {
+	m.advance(40 * time.Second)
+	at := m.commits[len(m.commits)-1]
+	m.push(githubtest.Push{Force: true, Files: map[string]string{".github/neon-twin.yml": modelFile, fmt.Sprint("replaced", n): "x"}})
+	m.push(githubtest.Push{Force: true, To: at})
+	m.advance(40 * time.Second)
+}
+
 // advance moves GitHub's clock.
 func (m *model) advance(by time.Duration) {
 	m.mu.Lock()
@@ -252,6 +261,7 @@ func (m *model) happenings() []happening {
 			m.push(githubtest.Push{Files: map[string]string{fmt.Sprint("direct", n): "x"}})
 		}},
 		{"forced push", 4, m.force},
+		{"forced there and back within a second", 2, m.thereAndBack},
 		{"GitHub's clock jumps", 3, func(int) {
 			by := []time.Duration{5 * time.Second, 2 * time.Minute, 3 * time.Hour}[m.random.IntN(3)]
 			if m.random.IntN(2) == 0 && m.clock > -12*time.Hour {
@@ -408,7 +418,8 @@ func (m *model) calm() {
 	m.await("nothing waits or runs", 3*time.Minute, func() bool {
 		return m.count(`select (select count(*) from sync_run where state in ('queued', 'running'))
 			+ (select count(*) from webhook_delivery where processed_at is null)
-			+ (select count(*) from check_publication where wanted_version > posted_version and unreachable_at is null)`) == 0
+			+ (select count(*) from check_publication where wanted_version > posted_version and unreachable_at is null)
+			+ (select count(*) from loading_target)`) == 0
 	})
 	m.await("every check has ended", 3*time.Minute, func() bool {
 		return !slices.ContainsFunc(m.everyCheck(), func(c githubtest.CheckRun) bool { return c.Status != "completed" })

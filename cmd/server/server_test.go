@@ -211,6 +211,7 @@ func TestStopHandsOver(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, checked+";"+crawl)
 	w.setenv("SHUTDOWN_DRAIN", "1s")
+	w.setenv("LEASE_TTL", "60s") // what is given back is not waited for
 	p := w.start()
 	pr := w.merge(1, githubtest.Merge{})
 	w.awaitCrawling()

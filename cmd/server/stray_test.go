@@ -17,6 +17,7 @@ import (
 func TestStrayOfTheLastRun(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, checked)
+	w.setenv("LEASE_TTL", "12s")
 	p := w.start()
 	w.awaitChecks(w.merge(1, githubtest.Merge{}), 90*time.Second)
 	pgtest.Exec(t, w.source, "insert into people (name) values ('new');"+crawl)

@@ -77,6 +77,8 @@ func (w *cleanWorker) Work(ctx context.Context, job *river.Job[cleanArgs]) error
 	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
 	switch {
+	case errors.Is(err, errBusy): // it is cleaned by that run, or after it
+		return nil
 	case err == nil:
 		w.q.log.InfoContext(ctx, "target has nothing half loaded", "target", l.Target)
 	case errors.Is(err, twin.ErrRefused):

@@ -436,12 +436,13 @@ func TestEveryKindStatesItsTimeout(t *testing.T) {
 		syncArgs{}.Kind():    (&syncWorker{}).Timeout(nil),
 		reportArgs{}.Kind():  (&reportWorker{}).Timeout(nil),
 		dueArgs{}.Kind():     (&dueWorker{}).Timeout(nil),
+		cleanArgs{}.Kind():   (&cleanWorker{}).Timeout(nil),
 	} {
 		if timeout == 0 {
 			t.Errorf("%s has River's default timeout", kind)
 		}
 	}
-	for _, args := range []river.JobArgsWithInsertOpts{webhookArgs{}, syncArgs{}, reportArgs{}, dueArgs{}} {
+	for _, args := range []river.JobArgsWithInsertOpts{webhookArgs{}, syncArgs{}, reportArgs{}, dueArgs{}, cleanArgs{}} {
 		var fields map[string]any
 		text, err := json.Marshal(args)
 		if err == nil {

@@ -30,7 +30,7 @@ func childWorker(url string) {
 		panic(err)
 	}
 	cfg := fast(pool)
-	cfg.LeaseTTL = 3 * time.Second
+	cfg.LeaseTTL = 6 * time.Second
 	cfg.Filler = filler(func(ctx context.Context, _ twin.Run, l twin.Lease) (twin.Report, error) {
 		fmt.Fprintln(os.Stdout, "filling", l.Token())
 		<-ctx.Done()
