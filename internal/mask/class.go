@@ -250,7 +250,7 @@ func classes() map[Class]class {
 		UUIDClass:      {UUID | Text, "", buildUUID, "another uuid; version and variant are kept"},
 		Integer:        {Int, "", buildInteger, "another integer of the range; the sign and zero are kept"},
 		Noise:          {Int | Numeric | Float, "", buildNoise, "a number at most so many percent off; sign, digits and bounds are kept"},
-		DateShift:      {Moment, "", buildDateShift, "a date some days off, by as many for all dates of one person; the time of day and the bounds of CHECKs are kept"},
+		DateShift:      {Moment, "", buildDateShift, "a date some days off, by as many for all dates of one person; the time of day is kept"},
 		DateGeneralise: {Moment, "", buildGeneralise, "the first day of the month, quarter, year or decade"},
 		Boolean:        {Bool, "", buildBoolean, "a coin for each person, or false"},
 		EnumClass:      {Enum | Text | Int | Numeric, "", buildEnum, "another label; how often each occurs is kept"},

@@ -64,7 +64,10 @@ func TestSpansOfComparisons(t *testing.T) {
 		sign, literal string
 		least, most   int64 // days, where they are bounded
 	}{
-		{oidDate, ">=", "2000-01-02", 1, 0}, {oidDate, ">", "2000-01-02", 2, 0}, {oidDate, "<", "2000-01-02", 0, 0}, {oidDate, "<=", "2000-01-02", 0, 1},
+		{oidDate, ">=", "2000-01-02", 1, 0},
+		{oidDate, ">", "2000-01-02", 2, 0},
+		{oidDate, "<", "2000-01-02", 0, 0},
+		{oidDate, "<=", "2000-01-02", 0, 1},
 		{oidTimestamptz, ">=", "2000-01-02 02:00:00+02", 1, 0},
 	} {
 		got, ok := column(mask.Moment, tt.oid).SpanOf(tt.sign, tt.literal)
