@@ -24,22 +24,26 @@ func (l labelled) table() string {
 	return strings.Join([]string{l.Language, l.Model, l.Schema, l.Table}, "/")
 }
 
-// TestSets keeps the detection of labelled columns from getting worse. The
-// columns of fresh_a were written before the words that find them were widened.
+// TestSets keeps the detection of labelled columns from getting worse. None of
+// the fresh sets is of the columns that the benchmark holds back: fresh_a was
+// written before the words were widened, fresh_b and fresh_c, with names as
+// public schemas have them, after it; fresh_n has harmless columns alone.
 func TestSets(t *testing.T) {
 	t.Parallel()
 	for _, set := range []struct {
-		file              string
-		recall, precision float64
+		file                      string
+		recall, precision, alarms float64
 	}{
-		{"../../bench/columns/dev.jsonl", 0.95, 0.9},
-		{"testdata/fresh_a.jsonl", 0.95, 0.9},
-		{"testdata/fresh_b.jsonl", 0.88, 0.9},
+		{"../../bench/columns/dev.jsonl", 0.97, 0.94, 0.05},
+		{"testdata/fresh_a.jsonl", 0.95, 0.95, 0.08},
+		{"testdata/fresh_b.jsonl", 0.92, 0.95, 0.05},
+		{"testdata/fresh_c.jsonl", 0.9, 0.93, 0.08},
+		{"testdata/fresh_n.jsonl", 0, 0, 0.03},
 	} {
 		t.Run(set.file, func(t *testing.T) {
 			t.Parallel()
 			list := readLabelled(t, set.file)
-			personal, found, alarms, fitting, leaked := 0, 0, 0, 0, 0
+			personal, found, alarms, fitting, leaked, cleared := 0, 0, 0, 0, 0, 0
 			for from := 0; from < len(list); {
 				to := from + 1
 				for to < len(list) && list[to].table() == list[from].table() {
@@ -60,6 +64,8 @@ func TestSets(t *testing.T) {
 						what = "passed by " + string(f.Harmless)
 					case is:
 						what = "missed"
+					case slices.Contains(DefaultRules(), f.Harmless):
+						cleared++
 					case f.Personal:
 						alarms++
 						what = "false alarm (" + f.Reason + ")"
@@ -74,10 +80,11 @@ func TestSets(t *testing.T) {
 				from = to
 			}
 			recall, precision := float64(found)/float64(personal), float64(found)/float64(found+alarms)
-			verdict := fmt.Sprintf("%d columns, %d personal: recall %.3f, precision %.3f, fitting masker %.3f, %d passed by default", len(list), personal, recall, precision, float64(fitting)/float64(found), leaked)
+			share := float64(alarms) / float64(len(list)-personal)
+			verdict := fmt.Sprintf("%d columns, %d personal: recall %.3f, precision %.3f, fitting masker %.3f, false alarms %.3f, %d passed by default, %d harmless ones", len(list), personal, recall, precision, float64(fitting)/float64(found), share, leaked, cleared)
 			t.Log(verdict)
-			if recall < set.recall || precision < set.precision || leaked > 0 {
-				t.Errorf("%s; want at least %.2f and %.2f, and none", verdict, set.recall, set.precision)
+			if recall < set.recall || precision < set.precision || share > set.alarms || leaked > 0 {
+				t.Errorf("%s; want at least %.2f, %.2f, at most %.2f, and none", verdict, set.recall, set.precision, set.alarms)
 			}
 		})
 	}

@@ -41,11 +41,11 @@ func harmless(c Column, in place, words []string, said saying, s *sight) Finding
 			return is(Counter, 0.8, "a measure of a thing, by its name")
 		}
 	case c.Kind == mask.Moment:
-		if clean && (says(words, "noted") || says(words, "moment") && in.sort != people && !in.care && (in.sort != unclear || c.Type != "date")) {
+		if clean && (says(words, "noted") || says(words, "moment") && (in.sort == things || in.sort != people && !in.care && c.Type != "date")) {
 			return is(RowTimestamp, 0.8, "when something happened to the row, by its name")
 		}
 	case c.Kind == mask.Enum:
-		if clean && (in.sort != people || neutral(words)) {
+		if clean && (in.sort != people || neutral(words, c.Kind)) {
 			return is(Enum, 0.85, "one of the labels that the schema lists")
 		}
 	case c.Kind == mask.Text:
@@ -68,20 +68,20 @@ func textRule(c Column, words []string, clean bool, s *sight, is func(Harmless, 
 
 // neutral reports whether one of the words says that a column is about the row, a
 // thing, or how an account is kept.
-func neutral(words []string) bool {
-	for _, list := range []string{"things", "code", "turning", "counter", "version", "flag", "moment", "noted", "number"} {
+func neutral(words []string, kind mask.Kind) bool {
+	for _, list := range []string{"things", "code", "turning", "version", "flag", "moment", "noted"} {
 		if says(words, list) {
 			return true
 		}
 	}
-	return keyed1(words)
+	return keyed1(words) || kind != mask.Text && (says(words, "counter") || says(words, "number"))
 }
 
 // unknown is what a column of a table of people is taken for that nothing says
 // anything about: something of a person's. Short codes, numbers and what is yes
 // or no are as often about the account: they stay undecided.
 func unknown(c Column, in place, words []string, said saying, s *sight) Finding {
-	if !in.plain || said.topic != "" || c.Primary || c.Refers || len(words) == 0 || neutral(words) {
+	if !in.plain || said.topic != "" || c.Primary || c.Refers || len(words) == 0 || neutral(words, c.Kind) {
 		return Finding{}
 	}
 	var class mask.Class

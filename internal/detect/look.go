@@ -22,27 +22,15 @@ func Table(columns []Column, values [][]string) []Finding {
 	in := tableOf(columns[0].Schema, columns[0].Table)
 	in.prefix = prefixOf(columns)
 	sights := make([]*sight, len(columns))
-	identity := map[topic]bool{}
+	about := map[topic]int{}
 	for i, c := range columns {
 		sights[i] = look(values[i])
 		out[i] = within1(c, in, values[i], sights[i])
-		if s := named(in.words(c.Name), in, c.Kind); out[i].Personal {
-			switch class := out[i].Class; {
-			case class == mask.FirstName:
-				in.first, identity["first_name"] = true, true
-			case class == mask.LastName:
-				in.last, identity["last_name"] = true, true
-			case has([]mask.Class{mask.FullName, mask.NationalID, mask.Email, mask.Phone}, class):
-				identity[topic(class)] = true
-			case s.topic == "birth" || s.topic == "username":
-				identity[s.topic] = true
-			}
+		if out[i].Personal {
+			about[topicFor(c, in, out[i].Class)]++
 		}
 	}
-	if in.sort != things && in.sort != people && len(identity) >= 2 {
-		in.plain = in.sort == unclear && (in.first && in.last || identity["birth"] || identity["national_id"])
-		in.sort = people
-	}
+	in = in.with(about)
 	text := false
 	for i, c := range columns {
 		out[i] = within1(c, in, values[i], sights[i])
@@ -54,6 +42,41 @@ func Table(columns []Column, values [][]string) []Finding {
 		}
 	}
 	return out
+}
+
+// topicFor is what a personal column is about: by its name, or else by the class.
+func topicFor(c Column, in place, class mask.Class) topic {
+	if has([]mask.Class{mask.FirstName, mask.LastName, mask.FullName, mask.NationalID, mask.Email, mask.Phone}, class) {
+		return topic(class)
+	}
+	return named(in.words(c.Name), in, c.Kind).topic
+}
+
+// with is what is known of a table when its columns were looked at: people are
+// who have names, birthdays, families. What has only an address is a place.
+func (p place) with(about map[topic]int) place {
+	p.first, p.last = about["first_name"] > 0, about["last_name"] > 0
+	identity, facts, places, all := 0, 0, 0, 0
+	for t, n := range about {
+		all += n
+		switch t {
+		case "first_name", "last_name", "full_name", "national_id", "email", "phone", "birth", "username":
+			identity++
+		case "attribute", "life", "money", "age", "health", "birth_place":
+			facts += n
+		case "city", "postal_code", "location", "street":
+			places += n
+		}
+	}
+	switch {
+	case p.sort == unclear && places > 0 && places == all:
+		p.sort = things
+	case p.sort == things, p.sort == people:
+	case identity >= 2, facts >= 3:
+		p.plain = p.sort == unclear && (p.first && p.last || about["birth"]+about["national_id"]+facts > 0)
+		p.sort = people
+	}
+	return p
 }
 
 // within1 judges a column within its table.
@@ -79,7 +102,10 @@ func within1(c Column, in place, values []string, s *sight) Finding {
 func one(c Column, in place, s *sight) Finding {
 	words := in.words(c.Name)
 	said := named(words, in, c.Kind)
-	if said.topic == "" && c.Comment != "" && !neutral(words) {
+	if said.topic == "life" && strings.HasPrefix(c.Type, "timestamp") && says(words, "noted") {
+		said = saying{} // when an account was made, to the second
+	}
+	if said.topic == "" && c.Comment != "" && !neutral(words, c.Kind) {
 		said = remarked(c, in)
 	}
 	if said.topic == "full_name" && len(words) == 1 {
@@ -202,6 +228,9 @@ func denied(t topic, kind mask.Kind, in place, s *sight) bool {
 	if t == "secret" && in.sort == things && s.n > 0 && s.random == 0 && s.in[t] == 0 {
 		return true
 	}
+	if kind == mask.Text && s.share(s.snake) >= usual && has([]topic{"free_text", "full_name", "city", "company"}, t) {
+		return true
+	}
 	if s.n < enough || kind != mask.Text {
 		return false
 	}
@@ -235,7 +264,7 @@ func byLook(c Column, in place, words []string, said saying, s *sight) Finding {
 		s.share(s.proper) >= usual && (said.weak == "full_name" || in.sort == people) && in.sort != things && !d.thing(words) && s.full > 0,
 		s.share(s.inverted) >= 0.8 && s.full > 0 && s.n >= enough:
 		return found("full_name", 0.7, "many of its values look like names of people")
-	case s.share(s.proper+s.inverted) >= 0.8 && (in.sort == near || in.sort == people) && s.distinct > s.n/2 && !thing && !neutral(words):
+	case s.share(s.proper+s.inverted) >= 0.8 && (in.sort == near || in.sort == people) && s.distinct > s.n/2 && !thing && !neutral(words, c.Kind):
 		return found("full_name", 0.55, "its values are written as names of people are")
 	case s.share(s.full) >= 0.8 && s.n >= enough:
 		return found("full_name", 0.6, "nearly all of its values look like names of people")
@@ -255,7 +284,7 @@ func byLook(c Column, in place, words []string, said saying, s *sight) Finding {
 		return found("url", 0.6, "its values are links, in a table of people")
 	case s.share(s.sentences) >= usual && in.sort != things && s.distinct > s.n/2 && !d.thing(words):
 		return found("free_text", 0.6, "its values are text, in a table about people")
-	case s.share(s.spaced) >= usual && (in.sort == people || in.sort == near) && s.distinct > s.n/2 && !neutral(words):
+	case s.share(s.spaced) >= usual && (in.sort == people || in.sort == near) && s.distinct > s.n/2 && !neutral(words, c.Kind):
 		return found("free_text", 0.5, "its values are of several words, in a table about people")
 	}
 	return Finding{}

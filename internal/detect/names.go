@@ -77,7 +77,7 @@ var topics = map[topic]subject{
 	"life":        {"a fact of somebody's life", []fit{{mask.Moment, mask.DateShift}, {mask.Text, mask.Redact}, {mask.Int | number, mask.Noise}, {mask.Enum, mask.EnumClass}, {mask.Bool, mask.Boolean}}, 0.75, true},
 	"file":        {"a file that somebody sent", append([]fit{{mask.Text, mask.FreeText}, {mask.Bytes, mask.BytesClass}}, documents...), 0.7, false},
 	"trace":       {"what somebody visited", append([]fit{{mask.Text, mask.URL}}, documents...), 0.65, false},
-	"consumption": {"what somebody uses, gives or owes", []fit{{mask.Int | number, mask.Noise}}, 0.7, true},
+	"consumption": {"what somebody uses, gives or owes", []fit{{mask.Int | number, mask.Noise}, {mask.Text, mask.NationalID}}, 0.7, true},
 }
 
 // classFor is the masker that a topic has for a kind.

@@ -35,6 +35,7 @@ type sight struct {
 	titled            int // a title and a name
 	links             int // an address of a page
 	spaced            int // several words
+	snake             int // small words that are joined_so, as programs have them
 	public            int // an address of a machine that a visitor may have
 	proper            int // two to four words with a capital, as names are
 	inverted          int // Name, First Name
@@ -68,7 +69,7 @@ func (s *sight) most() (topic, int) {
 var (
 	sentence  = regexp.MustCompile(`\p{L}{2,}[^\n]* [^\n]*\p{L}{2,}`)
 	streetish = regexp.MustCompile(`(?i)(?:^|[ ,])(?:` +
-		`\p{L}+(?:stra(?:ß|ss)e|str\.|weg|gasse|allee|platz|damm|ufer|ring|chaussee|straat|laan|gracht|plein|dijk|kade|singel|dreef)` +
+		`\p{L}+(?:stra(?:ß|ss)e|str\.|weg|gasse|allee|platz|damm|ufer|chaussee|straat|laan|gracht|plein|dijk|kade|singel|dreef)|\p{L}{3,}ring` +
 		`|(?:[\p{L}.'-]+ ){1,3}(?:street|st\.?|road|rd\.?|avenue|ave\.?|lane|ln\.?|drive|dr\.?|boulevard|blvd\.?|court|ct\.?|close|way|terrace|square|crescent|place|highway)` +
 		`|(?:rue|avenue|av\.|bd|boulevard|place|chemin|impasse|all[ée]e|quai|route|calle|c/|avda\.?|avenida|plaza|paseo|camino|carrer|rua|r\.|travessa|largo|pra[çc]a|estrada|alameda|via|viale|corso|piazza|piazzale|vicolo|strada|contrada)\.? [\p{L}'][\p{L}' .-]+` +
 		`)(?:$|[ ,]|\d)`)
@@ -137,6 +138,7 @@ func (s *sight) one(v string) {
 	s.add(&s.titled, length <= 80 && titleForm.MatchString(v))
 	s.add(&s.links, strings.HasPrefix(v, "http://") || strings.HasPrefix(v, "https://"))
 	s.add(&s.random, length >= 16 && len(fields) == 1 && count(v) > 1 && count(v) < length && !strings.ContainsAny(v, "./ "))
+	s.add(&s.snake, strings.Contains(v, "_") && len(fields) == 1 && strings.ToLower(v) == v && !strings.ContainsAny(v, "@./"))
 	s.add(&s.spaced, len(fields) > 1 && letters*2 > length)
 	written := len(fields) >= 3 && length >= 15 && sentence.MatchString(v)
 	s.add(&s.sentences, written)

@@ -196,7 +196,7 @@ func (d *dict) marked(word string) []string {
 }
 
 // brief are short words that others are written together with.
-const brief = " nr no num tel fax plz dob zip pat nom cod nm geb dat ddn cpf nif dni ssn bsn url mdp kvk nac cel tlf mob dir adr "
+const brief = " nr no num tel fax plz dob zip pat nom cod nm geb dat ddn cpf nif dni ssn bsn url mdp kvk nac cel tlf mob dir adr typ "
 
 // apart takes a word to pieces of at least four letters, as few as possible.
 // An s or n may stand between two.

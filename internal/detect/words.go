@@ -106,6 +106,10 @@ func (d *dict) add(words []string, p phrase) {
 	}
 	if _, ok := topics[p.topic]; ok {
 		d.phrases[words[0]] = append(d.phrases[words[0]], p)
+		if len(words) == 2 { // the other way about, as other languages or habits have it
+			p.words, p.order = []string{words[1], words[0]}, p.order+1000
+			d.phrases[words[1]] = append(d.phrases[words[1]], p)
+		}
 		return
 	}
 	if p.topic == "turning" {
