@@ -30,8 +30,9 @@ var (
 	working     = desc("twin_runs", "Runs of a Twin that are under way, by state.", "repository", "twin", "state")
 	due         = desc("twin_due_seconds", "Time since a Twin's schedule was due; negative until it is.", "repository", "twin")
 	leaseLeft   = desc("lease_left_seconds", "For how long the lease of a run holds without a heartbeat; negative until another worker takes the run over.", "repository", "twin", "run")
+	leaseAge    = desc("lease_age_seconds", "How long ago the attempt began that holds the lease of a run.", "repository", "twin", "run")
 	queued      = desc("queue_jobs", "River's jobs that are not over.", "queue", "state")
-	waiting     = desc("waiting", "What is stored and not done: deliveries that are not processed, reports that are not posted, webhooks that GitHub could not deliver.", "what")
+	waiting     = desc("waiting", "What is stored and not done: deliveries that are not processed, reports that are not posted, webhooks that GitHub could not deliver, targets where something half loaded may be left.", "what")
 	waited      = desc("waited_seconds", "How long the oldest of them has waited.", "what")
 	unreachable = desc("reports_unreachable", "Places that can't be told any more, because the App or the repository is gone.")
 	budgetLeft  = desc("github_requests_left", "What an installation may still ask of GitHub in this hour, as this process was told last; installation 0 is the App itself.", "installation")
@@ -41,7 +42,7 @@ var (
 
 // Describe implements prometheus.Collector.
 func (c stateCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{staleness, working, due, leaseLeft, queued, waiting, waited, unreachable} {
+	for _, d := range []*prometheus.Desc{staleness, working, due, leaseLeft, leaseAge, queued, waiting, waited, unreachable} {
 		ch <- d
 	}
 }
@@ -91,7 +92,9 @@ func (c stateCollector) twins(ctx context.Context, ch chan<- prometheus.Metric) 
 func (c stateCollector) leases(ctx context.Context, ch chan<- prometheus.Metric) error {
 	leases, err := c.store.Leases(ctx)
 	for _, l := range leases {
-		gauge(ch, leaseLeft, l.Left.Seconds(), l.Repo.FullName(), l.Twin, strconv.FormatInt(l.Run, 10))
+		labels := []string{l.Repo.FullName(), l.Twin, strconv.FormatInt(l.Run, 10)}
+		gauge(ch, leaseLeft, l.Left.Seconds(), labels...)
+		gauge(ch, leaseAge, l.Age.Seconds(), labels...)
 	}
 	return err
 }
@@ -121,6 +124,7 @@ func (c stateCollector) backlog(ctx context.Context, ch chan<- prometheus.Metric
 	gauge(ch, waited, since(b.OldestReport), "reports")
 	gauge(ch, waiting, float64(b.Missed), "missed")
 	gauge(ch, waited, since(b.OldestMissed), "missed")
+	gauge(ch, waiting, float64(b.Targets), "targets")
 	gauge(ch, unreachable, float64(b.Unreachable))
 	return nil
 }

@@ -51,8 +51,9 @@ func TestMetricsOfABacklog(t *testing.T) {
 	pgtest.Exec(t, control, `
 		insert into twin (installation_id, repository_id, owner, repository_name, default_branch, name, config, config_sha, next_run_at)
 		values (1, 2, 'acme', 'shop', 'main', 'staging', '{"name": "staging"}', '', now() - interval '100 s');
-		insert into sync_run (twin_id, page_key, trigger, ref, sha, at, spec, target, state, attempt, max_attempts, lease_owner, lease_token, lease_expires_at)
-		select id, 'k', 'push', 'main', 'c', now(), '{}', 't', 'running', 1, 3, 'w', 1, now() - interval '50 s' from twin;
+		insert into sync_run (twin_id, page_key, trigger, ref, sha, at, spec, target, state, attempt, max_attempts, started_at, lease_owner, lease_token, lease_expires_at)
+		select id, 'k', 'push', 'main', 'c', now(), '{}', 't', 'running', 1, 3, now() - interval '110 s', 'w', 1, now() - interval '50 s' from twin;
+		insert into loading_target (target, generation) values ('t', 'g1'), ('u', 'g2');
 		insert into missed_delivery (guid, attempt_id, event, action, installation_id, at) values ('m', 1, 'push', '', 1, now() - interval '90 s');
 		insert into check_publication (run_id, sha, role, updated_at) select id, 'c', 'head', now() - interval '70 s' from sync_run;
 		insert into check_publication (run_id, sha, role, unreachable_at) select id, 'd', 'merge', now() from sync_run`)
@@ -71,15 +72,16 @@ func TestMetricsOfABacklog(t *testing.T) {
 		}
 	}
 	for name, want := range map[string]float64{
-		"neontwin_waiting deliveries": 2, "neontwin_waiting reports": 1, "neontwin_waiting missed": 1, "neontwin_reports_unreachable": 1,
-		"neontwin_queue_jobs webhook available": 2, "neontwin_twin_runs acme/shop running staging": 1,
+		"neontwin_waiting deliveries": 2, "neontwin_waiting reports": 1, "neontwin_waiting missed": 1, "neontwin_waiting targets": 1, "neontwin_reports_unreachable": 1,
+		"neontwin_queue_jobs webhook available": 2,
+		"neontwin_queue_jobs sync available":    0, "neontwin_queue_jobs report available": 0, "neontwin_queue_jobs clean available": 0, "neontwin_twin_runs acme/shop running staging": 1,
 	} {
-		if got[name] != want {
+		if v, there := got[name]; !there || v != want {
 			t.Errorf("%s is %v, want %v", name, got[name], want)
 		}
 	}
 	for name, want := range map[string]float64{ // and some seconds for a slow machine
-		"neontwin_waited_seconds reports": 70, "neontwin_waited_seconds missed": 90, "neontwin_lease_left_seconds acme/shop 1 staging": -80, "neontwin_twin_due_seconds acme/shop staging": 100,
+		"neontwin_waited_seconds reports": 70, "neontwin_waited_seconds missed": 90, "neontwin_lease_left_seconds acme/shop 1 staging": -80, "neontwin_lease_age_seconds acme/shop 1 staging": 110, "neontwin_twin_due_seconds acme/shop staging": 100,
 	} {
 		if v := got[name]; v < want || v > want+30 {
 			t.Errorf("%s is %v, want about %v", name, v, want)

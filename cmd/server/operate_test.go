@@ -46,7 +46,7 @@ func TestOperatorsView(t *testing.T) {
 	pgtest.Exec(t, w.source, "create table more ()")
 	w.awaitChecks(w.merge(2, githubtest.Merge{}), 60*time.Second)
 	got := w.says(exitOK, "status")
-	for _, want := range []string{"staging", repo, "ago)"} {
+	for _, want := range []string{"staging", repo, "ago)", "QUEUE", "sync     available", "webhook  available"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("status does not say %q:\n%s", want, got)
 		}

@@ -17,8 +17,10 @@ type Loading struct {
 	Due bool
 }
 
-const loadingColumns = `l.id, l.target, l.generation, l.tries, coalesce(l.river_job_id, 0),
-	l.clean_at <= now() AND NOT EXISTS (SELECT FROM sync_run r WHERE r.target = l.target AND r.state IN ('queued', 'running'))`
+// idleTarget holds for targets l that no run fills or is about to.
+const idleTarget = `NOT EXISTS (SELECT FROM sync_run r WHERE r.target = l.target AND r.state IN ('queued', 'running'))`
+
+const loadingColumns = `l.id, l.target, l.generation, l.tries, coalesce(l.river_job_id, 0), l.clean_at <= now() AND ` + idleTarget
 
 // BeginLoading notes that an attempt may make something on a target.
 func (s Store) BeginLoading(ctx context.Context, target, generation string) error {
@@ -45,8 +47,7 @@ func (s Store) Published(ctx context.Context, run int64) error {
 // DueLoading lists the targets that are to be cleaned now.
 func (s Store) DueLoading(ctx context.Context, limit int) ([]int64, error) {
 	return s.ids(ctx, "list targets to clean", `
-		SELECT l.id FROM loading_target l
-		WHERE l.clean_at <= now() AND NOT EXISTS (SELECT FROM sync_run r WHERE r.target = l.target AND r.state IN ('queued', 'running'))
+		SELECT l.id FROM loading_target l WHERE l.clean_at <= now() AND `+idleTarget+`
 		ORDER BY l.clean_at LIMIT $1`, limit)
 }
 
