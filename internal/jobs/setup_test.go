@@ -236,11 +236,17 @@ func await(t *testing.T, pool *pgxpool.Pool, id int64, want twin.State) twin.Run
 // eventually waits until something is true.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	deadline := time.After(patience)
+	within(t, patience, what, ok)
+}
+
+// within waits for something to become true that takes its time.
+func within(t *testing.T, most time.Duration, what string, ok func() bool) {
+	t.Helper()
+	deadline := time.After(most)
 	for !ok() {
 		select {
 		case <-deadline:
-			t.Fatalf("did not happen in %s: %s", patience, what)
+			t.Fatalf("did not happen in %s: %s", most, what)
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
