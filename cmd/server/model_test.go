@@ -35,7 +35,8 @@ import (
 // has ended, nothing waits, nothing is left behind, and what was answered is
 // there.
 //
-// NEONTWIN_MODEL_EVENTS says how many events, NEONTWIN_SEED which history.
+// NEONTWIN_MODEL_EVENTS says how many events, NEONTWIN_SEED which history, and
+// NEONTWIN_MODEL_OTHER where a server of another version is that works beside.
 func TestModel(t *testing.T) {
 	t.Parallel()
 	m := newModel(t)
@@ -97,6 +98,7 @@ type model struct {
 	frozen  *process
 	gone    bool   // the App is suspended
 	wrong   string // a server whose clock jumps, empty if there is none
+	other   string // one of another version, empty if there is none
 }
 
 const (
@@ -124,7 +126,7 @@ func newModel(t *testing.T) *model {
 	t.Logf("NEONTWIN_SEED=%d", seed)
 	people := fmt.Sprintf("create table people (id int primary key, name text); insert into people select n, 'p' || n from generate_series(1, %d) n", modelPeople)
 	w := newWorldWith(t, people, githubtest.Options{RateLimit: 1_000_000, ManyWrites: true, AnyClock: true})
-	m := &model{world: w, seed: seed, random: rand.New(rand.NewPCG(seed, 1)), happened: map[string]int{}, ended: map[int64]string{}, order: map[string][]int{}}
+	m := &model{world: w, seed: seed, random: rand.New(rand.NewPCG(seed, 1)), other: os.Getenv("NEONTWIN_MODEL_OTHER"), happened: map[string]int{}, ended: map[int64]string{}, order: map[string][]int{}}
 	m.cluster = pgtest.Cluster(t, modelSettings)
 	t.Cleanup(func() { _ = m.cluster.Kill(context.Background()) })
 	var err error
@@ -278,6 +280,15 @@ func (m *model) happenings() []happening {
 			_ = m.workers[i].Process.Signal(syscall.SIGTERM)
 			m.workers[i] = m.workerOf(m.wrong)
 		}},
+		{"worker of another version", 3, func(int) {
+			if m.other == "" {
+				return
+			}
+			i := m.random.IntN(len(m.workers))
+			m.thaw(m.workers[i])
+			_ = m.workers[i].Process.Signal(syscall.SIGTERM)
+			m.workers[i] = m.workerOf(m.other)
+		}},
 		{"webhook trouble", 8, func(int) {
 			kind := []githubtest.WebhookTrouble{
 				githubtest.WebhookLost, githubtest.WebhookFailed, githubtest.WebhookDoubled, githubtest.WebhookDelayed, githubtest.WebhookOvertaken,
@@ -404,6 +415,10 @@ func (m *model) restart() {
 func (m *model) calm() {
 	m.t.Helper()
 	m.thaw(m.frozen)
+	if m.other != "" { // what only this version does is done by somebody
+		m.workers[0].kill()
+		m.workers[0] = m.worker()
+	}
 	m.github.ClearFaults()
 	if m.gone {
 		must(m.t, m.github.Unsuspend("acme"))

@@ -55,3 +55,26 @@ func TestOperatorsView(t *testing.T) {
 		t.Errorf("cancel of a run that is over: %s", got)
 	}
 }
+
+// TestCancelOfARunThatPublishes is refused, in words.
+func TestCancelOfARunThatPublishes(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, small)
+	w.says(exitOK, "migrate")
+	pgtest.Exec(t, w.control, `
+		insert into twin (installation_id, repository_id, owner, repository_name, default_branch, name, config, config_sha)
+		values (1, 2, 'acme', 'shop', 'main', 'staging', '{"name": "staging"}', '');
+		insert into sync_run (twin_id, page_key, trigger, ref, sha, at, spec, target, state, phase, attempt, max_attempts, started_at, lease_owner, lease_token, lease_expires_at)
+		select id, 'k', 'push', 'main', 'c', now(), '{"name": "staging"}', 't', 'running', 'publish', 1, 3, now(), 'w', 1, now() + interval '1 h' from twin`)
+	if got := w.says(exitFailed, "cancel", "1"); !strings.Contains(got, "is publishing and can't be cancelled") {
+		t.Errorf("cancel of a run that publishes: %s", got)
+	}
+	if n := scan[int](w, w.control, "select count(*) from sync_run where cancel_requested_at is null and state = 'running'"); n != 1 {
+		t.Error("its end was asked for")
+	}
+	for command, want := range map[string]string{"status": "run 1: ", "runs": "running"} {
+		if got := w.says(exitOK, command); !strings.Contains(got, want) {
+			t.Errorf("%s does not say %q:\n%s", command, want, got)
+		}
+	}
+}
