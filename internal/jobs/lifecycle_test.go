@@ -101,10 +101,23 @@ func TestOneWrongAnswerPurgesNothing(t *testing.T) {
 	}
 }
 
-// TestSuspendedThenBack: reports wait, schedules rest, and when access comes
+// TestOutOfReachThenBack: reports wait, schedules rest, and when access comes
 // back what could not be told is told; but not for ever.
-func TestSuspendedThenBack(t *testing.T) {
+func TestOutOfReachThenBack(t *testing.T) {
 	t.Parallel()
+	for name, set := range map[string]func(g *github, away bool){
+		"suspended": func(g *github, away bool) { g.suspended[11] = away },
+		"archived":  func(g *github, away bool) { s := g.repos[22]; s.Archived = away; g.repos[22] = s },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			outOfReachThenBack(t, set)
+		})
+	}
+}
+
+func outOfReachThenBack(t *testing.T, set func(g *github, away bool)) {
+	t.Helper()
 	_, pool := database(t)
 	g := newGitHub()
 	q := watcher(t, pool, g)
@@ -120,17 +133,17 @@ func TestSuspendedThenBack(t *testing.T) {
 		return one[int](t, pool, "SELECT count(*) FROM check_publication WHERE unreachable_at IS NOT NULL")
 	}
 	for i := range maxRevivalsTried {
-		g.set(func() { g.suspended[11] = true })
-		check(t, s.NotPosted(t.Context(), run, headSHA(1), "suspended", true))
+		g.set(func() { set(g, true) })
+		check(t, s.NotPosted(t.Context(), run, headSHA(1), "out of reach", true))
 		check(t, q.changed(t.Context(), &twin.Changed{InstallationID: 11}))
 		check(t, q.looks(t.Context()))
 		if !paused() || unreachable() != 1 {
-			t.Fatalf("suspended: paused %t, %d places unreachable", paused(), unreachable())
+			t.Fatalf("out of reach: paused %t, %d places unreachable", paused(), unreachable())
 		}
 		if st := getRun(t, pool, run).State; st != twin.Queued {
 			t.Fatalf("a run that was accepted is %s", st)
 		}
-		g.set(func() { g.suspended[11] = false })
+		g.set(func() { set(g, false) })
 		check(t, q.changed(t.Context(), &twin.Changed{InstallationID: 11, Returned: true}))
 		check(t, q.looks(t.Context()))
 		want := 0
@@ -141,11 +154,11 @@ func TestSuspendedThenBack(t *testing.T) {
 			t.Fatalf("back for the %d. time: paused %t, %d places unreachable", i+1, paused(), unreachable())
 		}
 	}
-	// Told late, a suspension that is over changes nothing.
+	// Told late, what is over changes nothing.
 	check(t, q.changed(t.Context(), &twin.Changed{InstallationID: 11}))
 	check(t, q.looks(t.Context()))
 	if paused() {
-		t.Error("a suspension that is over has paused the Twin")
+		t.Error("what is over has paused the Twin")
 	}
 }
 
