@@ -26,7 +26,7 @@ func (l labelled) table() string {
 
 // TestSets keeps the detection of labelled columns from getting worse. None of
 // the fresh sets is of the columns that the benchmark holds back: fresh_a was
-// written before the words were widened, fresh_b and fresh_c, with names as
+// written before the words were widened, fresh_b to fresh_d, with names as
 // public schemas have them, after it; fresh_n has harmless columns alone.
 func TestSets(t *testing.T) {
 	t.Parallel()
@@ -37,7 +37,8 @@ func TestSets(t *testing.T) {
 		{"../../bench/columns/dev.jsonl", 0.97, 0.94, 0.05},
 		{"testdata/fresh_a.jsonl", 0.95, 0.95, 0.08},
 		{"testdata/fresh_b.jsonl", 0.92, 0.95, 0.05},
-		{"testdata/fresh_c.jsonl", 0.9, 0.93, 0.08},
+		{"testdata/fresh_c.jsonl", 0.9, 0.93, 0.1},
+		{"testdata/fresh_d.jsonl", 0.93, 0.94, 0.12},
 		{"testdata/fresh_n.jsonl", 0, 0, 0.03},
 	} {
 		t.Run(set.file, func(t *testing.T) {

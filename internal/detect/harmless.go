@@ -41,6 +41,9 @@ func harmless(c Column, in place, words []string, said saying, s *sight) Finding
 			return is(Counter, 0.8, "a measure of a thing, by its name")
 		}
 	case c.Kind == mask.Moment:
+		if in.sort == people && c.Type == "date" && says(words, "expiry") {
+			break // of what somebody holds
+		}
 		if clean && (says(words, "noted") || says(words, "moment") && (in.sort == things || in.sort != people && !in.care && c.Type != "date")) {
 			return is(RowTimestamp, 0.8, "when something happened to the row, by its name")
 		}
@@ -81,7 +84,10 @@ func neutral(words []string, kind mask.Kind) bool {
 // anything about: something of a person's. Short codes, numbers and what is yes
 // or no are as often about the account: they stay undecided.
 func unknown(c Column, in place, words []string, said saying, s *sight) Finding {
-	if !in.plain || said.topic != "" || c.Primary || c.Refers || len(words) == 0 || neutral(words, c.Kind) {
+	if !in.plain || said.topic != "" || c.Primary || c.Refers || len(words) == 0 {
+		return Finding{}
+	}
+	if c.Type == "date" && (says(words, "noted") || says(words, "things")) || c.Type != "date" && neutral(words, c.Kind) {
 		return Finding{}
 	}
 	var class mask.Class

@@ -256,7 +256,7 @@ func byLook(c Column, in place, words []string, said saying, s *sight) Finding {
 		return Finding{Personal: true, Class: class, Confidence: confidence, Reason: reason, Locale: said.locale}
 	}
 	d := dictionary()
-	thing := in.sort == things && !d.someone(words)
+	thing := (in.sort == things || d.thing(words)) && !d.someone(words)
 	switch {
 	case s.embedded > 0 && s.sentences > 0 && !thing:
 		return found("free_text", 0.75, "its values are text, and some hold e-mail addresses, phone numbers or the like")
