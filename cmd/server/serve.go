@@ -95,11 +95,12 @@ func (s *service) wire() error {
 	if err != nil {
 		return err
 	}
+	decider := webhook.NewProcessor(app, policy(s.cfg), s.store, s.store, s.log)
 	queue, err := jobs.New(jobs.Config{
 		CatchUp: catchUp(s.cfg, app),
 		Pool:    s.pool, Logger: s.log,
-		Decider:         webhook.NewProcessor(app, policy(s.cfg), s.store, s.store, s.log),
-		Filler:          s.metrics.observe(filler),
+		Decider:         decider,
+		Filler:          s.metrics.observe(permitted{filler, decider.Permit}),
 		Cleaner:         filler,
 		Reporter:        located{checks.New(app, s.cfg.PublicURL, s.log), branches(s.cfg)},
 		SyncConcurrency: s.cfg.SyncConcurrency, Drain: s.cfg.ShutdownDrain, LeaseTTL: s.cfg.LeaseTTL, ProgressEvery: s.cfg.ProgressEvery,

@@ -222,6 +222,20 @@ func (p *Processor) enforce(ctx context.Context, repo twin.Repository, requests 
 	return nil
 }
 
+// Permit asks again whether the operator allows a run that was allowed when it
+// was asked for. Since then it may have waited, or changed hands, and the
+// operator may have changed his mind. A refusal is a *twin.Failure.
+func (p *Processor) Permit(ctx context.Context, run twin.Run) error {
+	requests := []twin.Request{{Spec: run.Spec}}
+	if err := p.enforce(ctx, run.Repo, requests); err != nil {
+		return err
+	}
+	if refusal := requests[0].Refusal; refusal != nil {
+		return refusal
+	}
+	return nil
+}
+
 // twins reads the Twins of a change from a branch that is trusted. The default
 // branch is; another one only if the default branch's own file names it, as
 // else whoever may push a branch could say what is copied where. The file is

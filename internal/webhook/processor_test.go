@@ -486,3 +486,47 @@ func TestSeveralErrorsOfAFile(t *testing.T) {
 		t.Errorf("got %q", lines)
 	}
 }
+
+// TestPermit asks for runs again after the operator has written another file.
+func TestPermit(t *testing.T) {
+	t.Parallel()
+	shop := twin.Repository{InstallationID: 7, ID: 9, Owner: "acme", Name: "shop"}
+	plain := twin.Spec{Name: "staging", Source: "open", Target: "shop-twin", Mode: twin.Partial, Subset: &twin.Subset{Roots: []twin.Root{{Table: "public.t", Limit: 3}}}}
+	sql := plain
+	sql.Subset = &twin.Subset{Roots: []twin.Root{{Table: "public.t", Where: "id < 3"}}}
+	closed := func(change func(*webhook.Access)) webhook.Policy {
+		p := openPolicy()
+		access := p.Sources["open"]
+		change(&access)
+		p.Sources["open"] = access
+		return p
+	}
+	for name, c := range map[string]struct {
+		policy webhook.Policy
+		bound  int64 // the repository that the name stands for
+		spec   twin.Spec
+		want   string // part of the refusal, empty for none
+	}{
+		"as before":               {openPolicy(), 9, sql, ""},
+		"no more SQL":             {closed(func(a *webhook.Access) { a.AllowSQL = false }), 9, sql, "takes none from a repository's file"},
+		"no more SQL, none there": {closed(func(a *webhook.Access) { a.AllowSQL = false }), 9, plain, ""},
+		"to be masked":            {closed(func(a *webhook.Access) { a.MustMask = true }), 9, plain, "only be used with masking"},
+		"given to another":        {closed(func(a *webhook.Access) { a.Repositories = []string{"acme/other"} }), 9, plain, `source "open" is not open to acme/shop`},
+		"no such target":          {webhook.Policy{Sources: openPolicy().Sources}, 9, plain, `target "shop-twin" is not open to acme/shop`},
+		"another repository":      {openPolicy(), 10, plain, "stood for another repository"},
+	} {
+		p := newProcessor(t, newHub(t), c.policy, &fakeBinder{bound: map[string]int64{"acme/shop": c.bound}})
+		err := p.Permit(t.Context(), twin.Run{Repo: shop, Spec: c.spec})
+		switch {
+		case c.want == "" && err != nil:
+			t.Errorf("%s: %v", name, err)
+		case c.want != "" && (!errors.Is(err, twin.ErrRefused) || !strings.Contains(err.Error(), c.want)):
+			t.Errorf("%s: %v, want %q", name, err, c.want)
+		}
+	}
+	lost := errors.New("no route")
+	err := newProcessor(t, newHub(t), openPolicy(), &fakeBinder{err: lost}).Permit(t.Context(), twin.Run{Repo: shop, Spec: plain})
+	if !errors.Is(err, lost) || errors.Is(err, twin.ErrRefused) {
+		t.Errorf("names that can't be read: %v", err)
+	}
+}
