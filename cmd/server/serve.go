@@ -162,7 +162,7 @@ func refreshService(cfg config.Config, log *slog.Logger) (*refresh.Service, erro
 		if err != nil {
 			return nil, fmt.Errorf("read source %s: %w", name, err)
 		}
-		s.Sources[name] = refresh.Source{Address: source.URL.Reveal(), MaxRate: source.MaxRate, Policy: policy, AllowSQL: source.AllowSQL}
+		s.Sources[name] = refresh.Source{Address: source.URL.Reveal(), MaxRate: source.MaxRate, Policy: policy}
 	}
 	for name, target := range cfg.Targets {
 		secret, err := maskKey(cfg, target)

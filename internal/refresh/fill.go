@@ -25,8 +25,6 @@ type Source struct {
 	// MaxRate and Policy are as in Job.
 	MaxRate int64
 	Policy  privacy.Policy
-	// AllowSQL takes SQL from a repository's file.
-	AllowSQL bool
 }
 
 // Target is where a Twin lives.
@@ -53,13 +51,6 @@ func (s *Service) Fill(ctx context.Context, run twin.Run, lease twin.Lease) (twi
 	target, ok := s.Targets[run.Spec.Target]
 	if !ok {
 		return twin.Report{}, configFailure(fmt.Sprintf("the operator's file names no target %q", run.Spec.Target), "add it there, or correct the Twin's file")
-	}
-	// A run may have waited since it was asked for, and the operator's file be
-	// another one now.
-	if run.Spec.Subset != nil && run.Spec.Subset.UsesSQL() && !source.AllowSQL {
-		return twin.Report{}, twin.Refuse(
-			fmt.Sprintf("the subset of this Twin has SQL in it, and the source %q takes none from a repository's file", run.Spec.Source),
-			"write the subset without where, when and order_by, or the operator sets allow_sql: true for the source")
 	}
 	address, err := target.Locate(ctx)
 	if err != nil {

@@ -38,13 +38,4 @@ func TestServiceKeepsToTheOperatorsFile(t *testing.T) {
 			t.Errorf("%+v: %+v", spec, f)
 		}
 	}
-	sql := twin.Spec{Source: "prod", Target: "twin", Mode: twin.Partial, Subset: &twin.Subset{Roots: []twin.Root{{Table: "public.t", Where: "v = ''"}}}}
-	_, err := s.Fill(t.Context(), twin.Run{Spec: sql}, &lease{token: "three"})
-	if f := twin.AsFailure(err); err == nil || f.Code != twin.CodeRefused {
-		t.Errorf("SQL from a repository's file that the operator does not take: %+v", f)
-	}
-	s.Sources["prod"] = refresh.Source{Address: source, AllowSQL: true}
-	if report, err := s.Fill(t.Context(), twin.Run{Spec: sql}, &lease{token: "four"}); err != nil || report.Tables[0].Rows != 0 {
-		t.Errorf("SQL that the operator takes: %+v, %v", report.Tables, err)
-	}
 }
