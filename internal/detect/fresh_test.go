@@ -39,6 +39,7 @@ func TestSets(t *testing.T) {
 		{"testdata/fresh_b.jsonl", 0.92, 0.95, 0.05},
 		{"testdata/fresh_c.jsonl", 0.9, 0.93, 0.1},
 		{"testdata/fresh_d.jsonl", 0.93, 0.94, 0.12},
+		{"testdata/fresh_v.jsonl", 0.85, 0.9, 0.2},
 		{"testdata/fresh_n.jsonl", 0, 0, 0.03},
 	} {
 		t.Run(set.file, func(t *testing.T) {

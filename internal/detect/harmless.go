@@ -1,6 +1,7 @@
 package detect
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/neontwin/neontwin/internal/mask"
@@ -84,7 +85,7 @@ func neutral(words []string, kind mask.Kind) bool {
 // anything about: something of a person's. Short codes, numbers and what is yes
 // or no are as often about the account: they stay undecided.
 func unknown(c Column, in place, words []string, said saying, s *sight) Finding {
-	if !in.plain || said.topic != "" || c.Primary || c.Refers || len(words) == 0 {
+	if !in.plain || said.topic != "" || c.Primary || c.Refers || !meant(words) {
 		return Finding{}
 	}
 	if c.Type == "date" && (says(words, "noted") || says(words, "things")) || c.Type != "date" && neutral(words, c.Kind) {
@@ -110,6 +111,13 @@ func unknown(c Column, in place, words []string, said saying, s *sight) Finding 
 		return Finding{}
 	}
 	return Finding{Personal: true, Class: class, Confidence: 0.5, Reason: "its table is one of people, and nothing says that it is about something else"}
+}
+
+// meant reports whether a name was given to say something: col_7 was not.
+func meant(words []string) bool {
+	return slices.ContainsFunc(words, func(w string) bool {
+		return len(w) > 2 && dictionary().in("filler", []string{w}) == 0
+	})
 }
 
 // intimate reports whether a measure may tell how a person lives or does.

@@ -194,7 +194,7 @@ func byForm(c Column, in place, words []string, said saying, s *sight) Finding {
 	agrees := said.topic != "" && !said.turned
 	if t == "" {
 		for _, weak := range []topic{"national_id"} {
-			if c := s.chance[weak]; c > 0 && (s.share(c) == 1 && s.n >= 5 || agrees && said.topic == weak && s.share(c) > usual) {
+			if c := s.chance[weak]; c > 0 && (s.share(c) == 1 && (s.n >= 5 || s.n > 1 && in.sort == people) || agrees && said.topic == weak && s.share(c) > usual) {
 				t, n = weak, c
 			}
 		}
@@ -272,6 +272,8 @@ func byLook(c Column, in place, words []string, said saying, s *sight) Finding {
 		return found("first_name", 0.7, "many of its values are first names")
 	case s.share(s.first+s.last) >= 0.6 && s.n >= enough && !thing:
 		return found("last_name", 0.65, "many of its values are last names")
+	case in.plain && s.n > 1 && s.share(s.lone) == 1 && s.distinct == s.n && s.first+s.last > 0 && !thing && !neutral(words, c.Kind):
+		return found("last_name", 0.5, "its values are single words as names are, in a table of people")
 	case s.share(s.streets) >= usual && !thing:
 		return found("street", 0.7, "many of its values look like addresses")
 	case s.share(s.born) >= 0.8 && s.n >= enough && !thing:
@@ -284,7 +286,7 @@ func byLook(c Column, in place, words []string, said saying, s *sight) Finding {
 		return found("url", 0.6, "its values are links, in a table of people")
 	case s.share(s.sentences) >= usual && in.sort != things && s.distinct > s.n/2 && !d.thing(words):
 		return found("free_text", 0.6, "its values are text, in a table about people")
-	case s.share(s.spaced) >= usual && (in.sort == people || in.sort == near) && s.distinct > s.n/2 && !neutral(words, c.Kind):
+	case s.share(s.spaced) >= usual && meant(words) && (in.sort == people || in.sort == near) && s.distinct > s.n/2 && !neutral(words, c.Kind):
 		return found("free_text", 0.5, "its values are of several words, in a table about people")
 	}
 	return Finding{}

@@ -1,6 +1,7 @@
 package detect
 
 import (
+	_ "embed" // the names
 	"regexp"
 	"strings"
 	"sync"
@@ -35,6 +36,7 @@ type sight struct {
 	titled            int // a title and a name
 	links             int // an address of a page
 	spaced            int // several words
+	lone              int // one word that begins with a capital, of letters alone
 	snake             int // small words that are joined_so, as programs have them
 	public            int // an address of a machine that a visitor may have
 	proper            int // two to four words with a capital, as names are
@@ -138,6 +140,7 @@ func (s *sight) one(v string) {
 	s.add(&s.titled, length <= 80 && titleForm.MatchString(v))
 	s.add(&s.links, strings.HasPrefix(v, "http://") || strings.HasPrefix(v, "https://"))
 	s.add(&s.random, length >= 16 && len(fields) == 1 && count(v) > 1 && count(v) < length && !strings.ContainsAny(v, "./ "))
+	s.add(&s.lone, len(fields) == 1 && capital && letters == length && length > 2 && strings.ToUpper(v) != v)
 	s.add(&s.snake, strings.Contains(v, "_") && len(fields) == 1 && strings.ToLower(v) == v && !strings.ContainsAny(v, "@./"))
 	s.add(&s.spaced, len(fields) > 1 && letters*2 > length)
 	written := len(fields) >= 3 && length >= 15 && sentence.MatchString(v)
@@ -201,17 +204,26 @@ type knownNames struct{ first, last map[string]bool }
 var people2 = sync.OnceValue(func() knownNames {
 	k := knownNames{first: map[string]bool{}, last: map[string]bool{}}
 	first, last := mask.Names()
-	for _, w := range append(first, strings.Fields(moreFirst)...) {
+	for _, w := range append(first, more("first")...) {
 		k.first[folded(w)] = true
 	}
-	for _, w := range append(last, strings.Fields(moreLast)...) {
+	for _, w := range append(last, more("last")...) {
 		k.last[folded(w)] = true
 	}
 	return k
 })
 
 // More common names than stand-ins are made of.
-const (
-	moreFirst = `Alice Bob Charlie Eve Grace Oliver Harry Noah Liam Mia Sophia Isabella Ava Lily Ella Chloe Hannah Max Ben Leon Lukas Luca Finn Jonas Paul Felix Emilia Lina Lea Lena Leonie Johanna Katharina Stefan Markus Matthias Tobias Sebastian Christian Martin Frank Uwe Jens Kai Birgit Heike Silke Claudia Susanne Nicole Stefanie Tanja Karl Heinz Horst Günter Gerhard Werner Hugo Léa Manon Camille Inès Jade Lola Zoé Gabriel Raphaël Jules Adam Lucas Arthur Nathan Théo Antoine Julien Nicolas Sébastien Émilie Céline Aurélie Sophie Élodie Chloé Mathieu Guillaume Thierry Laurent Sandrine Valérie Lucía Sofía Martina Paula Julia Carla Hugo Mateo Martín Pablo Alejandro Álvaro Adrián Diego Sergio Jorge Alberto Raúl Rubén Marta Elena Laura Cristina Sara Raquel Beatriz Rocío Inés João Pedro Miguel Tiago Rui Nuno Bruno Ricardo Diogo Gonçalo Rafael Mariana Beatriz Inês Catarina Joana Rita Marta Carolina Leonor Matilde Juliana Fernanda Camila Gabriela Larissa Letícia Thiago Felipe Gustavo Vinícius Lucas Sofia Giulia Aurora Alice Ginevra Francesca Chiara Valentina Elisa Federica Silvia Paola Marco Matteo Lorenzo Alessandro Andrea Davide Simone Riccardo Stefano Roberto Paolo Luca Daan Sem Lucas Levi Luuk Bram Thijs Lars Sanne Lotte Fleur Eva Tess Julia Emma Anouk Femke Marieke Ingrid Joost Sander Jeroen Bas Ruben Mohammed Fatima Aisha Ahmed Ali Omar Hassan Yusuf Mehmet Ayşe Wei Li Yuki Priya Raj Olga Ivan Dmitri Katarzyna Piotr`
-	moreLast  = `Nguyen Garcia Martinez Lopez Gonzalez Rivera Torres Ramirez Flores Lee Kim Patel Singh Khan Chen Wang Zimmermann Braun Krüger Hofmann Hartmann Lange Schmitt Werner Schmitz Krause Meier Lehmann Huber Mayer Hermann Köhler Walter König Schulze Maier Fuchs Kaiser Lang Weiß Peters Scholz Jung Möller Hahn Vogel Keller Berger Winkler Roth Beck Lorenz Baumann Franke Albrecht Schuster Simon Böhm Winter Kraus Martin Schumacher Krämer Vogt Stein Jäger Groß Sommer Lefèvre Mercier Blanc Guérin Boyer Garnier Chevalier François Legrand Gauthier Perrin Robin Clément Morin Nicolas Henry Roussel Mathieu Masson Marchand Duval Denis Dumont Marie Lemaire Noël Meyer Dufour Meunier Brun Blanchard Giraud Joly Rivière Álvarez Moreno Muñoz Romero Alonso Gutiérrez Navarro Torres Domínguez Vázquez Ramos Gil Ramírez Serrano Blanco Molina Morales Suárez Ortega Delgado Castro Ortiz Rubio Marín Sanz Núñez Iglesias Medina Garrido Almeida Ribeiro Carvalho Teixeira Moreira Correia Mendes Nunes Soares Vieira Monteiro Cardoso Rocha Neves Coelho Cunha Pires Ramos Reis Simões Antunes Matos Fonseca Araújo Barbosa Lima Souza Nascimento Andrade De Luca Costantini Rinaldi Caruso Ferrara Galli Martini Leone Longo Gentile Martinelli Vitale Lombardo Serra Coppola De Santis D'Angelo Marchetti Parisi Villa Conte Ferraro Ferri Fabbri Bianco Marini Grasso Valentini Messina De_Vries De_Jong Van_Dijk Vries Jong Berg Dijk Bakker Janssen Leeuwen Kuipers Veen Meer Linden Boer Koning Willems Schouten Hoekstra Koster Verhoeven Prins Blom Huisman Postma`
-)
+//
+//go:embed names.txt
+var namesText string
+
+// more are the words of the lines that begin with a list's name.
+func more(list string) (out []string) {
+	for line := range strings.Lines(namesText) {
+		if names, ok := strings.CutPrefix(line, list+": "); ok {
+			out = append(out, strings.Fields(names)...)
+		}
+	}
+	return out
+}
