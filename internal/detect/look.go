@@ -105,6 +105,9 @@ func one(c Column, in place, s *sight) Finding {
 	if said.topic == "life" && strings.HasPrefix(c.Type, "timestamp") && says(words, "noted") {
 		said = saying{} // when an account was made, to the second
 	}
+	if said.topic == "attribute" && in.sort == people && !in.plain && !in.care && c.Kind&(mask.Int|number) != 0 && says(words, "counter") {
+		said = saying{} // what a parcel weighs
+	}
 	if said.topic == "" && c.Comment != "" && !neutral(words, c.Kind) {
 		said = remarked(c, in)
 	}
