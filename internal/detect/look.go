@@ -288,7 +288,7 @@ func byLook(c Column, in place, words []string, said saying, s *sight) Finding {
 	case s.share(s.links) >= usual && in.sort == people && !d.thing(words):
 		return found("url", 0.6, "its values are links, in a table of people")
 	case s.share(s.sentences) >= usual && in.sort != things && s.distinct > s.n/2 && !d.thing(words):
-		return found("free_text", 0.6, "its values are text, in a table about people")
+		return found("free_text", 0.6, "its values are text, as people write it")
 	case s.share(s.spaced) >= usual && meant(words) && (in.sort == people || in.sort == near) && s.distinct > s.n/2 && !neutral(words, c.Kind):
 		return found("free_text", 0.5, "its values are of several words, in a table about people")
 	}
