@@ -88,7 +88,7 @@ func (p *planner) columns(t *relation, columns []string) bool {
 	ok := true
 	for i, name := range columns {
 		if _, found := t.column(name); !found {
-			p.problem("references: %s has no column %s", t.Table.Name, catalog.Name{Name: name})
+			p.problem("references: %s has no column %s%s", t.Table.Name, catalog.Name{Name: name}, t.meant(name))
 			ok = false
 		} else if slices.Contains(columns[:i], name) {
 			p.problem("references: a rule for %s names the column %s twice", t.Table.Name, catalog.Name{Name: name})

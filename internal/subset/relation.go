@@ -41,6 +41,18 @@ func (r *relation) column(name string) (catalog.Column, bool) {
 	return catalog.Column{}, false
 }
 
+// meant asks after the column that a name was most likely to be.
+func (r *relation) meant(name string) string {
+	var names []string
+	for _, c := range r.Columns {
+		names = append(names, c.Name)
+	}
+	if word := nearest(name, names); word != "" {
+		return ": did you mean " + catalog.Name{Name: word}.String() + "?"
+	}
+	return ""
+}
+
 // indexed reports whether rows can be found by some of the columns wherever
 // they lie.
 func (p *planner) indexed(r *relation, columns []string) bool {
@@ -127,14 +139,54 @@ func (p *planner) find(text string) (*relation, error) {
 	return nil, fmt.Errorf("the source has no table %s", name)
 }
 
-// similar is a table of the same name in another schema, if there is one.
+// similar is a table of the same name in another schema, or of nearly that name
+// in the same one, if there is one.
 func (p *planner) similar(name catalog.Name) string {
+	var near []string
 	for _, list := range [][]catalog.Table{p.s.Parents, p.s.Tables} {
 		for _, t := range list {
 			if catalog.Fold(t.Name.Name) == catalog.Fold(name.Name) {
 				return t.Name.String()
 			}
+			if t.Schema == name.Schema {
+				near = append(near, t.Name.Name)
+			}
 		}
 	}
+	if word := nearest(name.Name, near); word != "" {
+		return catalog.Name{Schema: name.Schema, Name: word}.String()
+	}
 	return ""
+}
+
+// nearest is the word that another one was most likely to be, or empty.
+func nearest(word string, words []string) string {
+	best, least := "", min(2, len(word)/3)+1
+	for _, w := range words {
+		if d := distance(word, w); d < least {
+			best, least = w, d
+		}
+	}
+	return best
+}
+
+// distance is how many letters must be put in, left out or replaced to make one
+// word of another.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		corner := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			step := corner
+			if a[i] != b[j] {
+				step = 1 + min(corner, row[j], row[j+1])
+			}
+			corner, row[j+1] = row[j+1], step
+		}
+	}
+	return row[len(b)]
 }

@@ -75,6 +75,10 @@ func (s *search) selection(i int) twin.Selection {
 		return out
 	case t.Rule == twin.KeptNothing:
 		out.Why = []twin.Reason{{Words: t.Why}}
+	case out.Rows == 0 && t.Rule == twin.KeptRoot:
+		out.Why = []twin.Reason{{Words: "none of its rows is asked for"}}
+	case out.Rows == 0:
+		out.Why = []twin.Reason{{Words: "no kept row leads here"}}
 	}
 	if out.Rows > 0 {
 		out.Path = s.path(i)
