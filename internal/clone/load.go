@@ -216,7 +216,8 @@ func (r *run) copyMany(ctx context.Context, source, target *session, l load) err
 		moved = sent
 		return bytes, err
 	})
-	if errors.Is(err, pgcopy.ErrRowsLost) {
+	// Rows that another worker lost end this one too, with the same error.
+	if errors.Is(err, pgcopy.ErrRowsLost) && len(moved) < len(streams) {
 		return &Error{Object: r.Steps[l.unit.steps[len(moved)]].Table.String(), Err: err}
 	}
 	if err != nil && ctx.Err() == nil && !pgcopy.Transient(err) {
