@@ -30,7 +30,7 @@ type Cleaner interface {
 
 const (
 	queueClean   = "clean"
-	cleanTimeout = 5 * time.Minute
+	cleanTimeout = 2 * time.Minute
 	// cleanWait is the wait after the first try in vain. It doubles, up to
 	// cleanWaitMost.
 	cleanWait     = time.Minute
@@ -121,7 +121,7 @@ func (q *Queue) sweepTargets(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if alive, err := q.alive(ctx, tx, l.Job, 2*cleanTimeout); err != nil || alive {
+		if alive, err := q.alive(ctx, tx, l.Job, cleanTimeout+q.cfg.LeaseTTL); err != nil || alive {
 			return err
 		}
 		res, err := q.river.InsertTx(ctx, tx, cleanArgs{TargetID: id}, nil)
