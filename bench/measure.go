@@ -33,6 +33,8 @@ type results struct {
 	// Watched are single runs on loopback that were watched and count for
 	// nothing else: ours first.
 	Watched []watched `json:"watched,omitempty"`
+	// Values are what single values of the classes cost.
+	Values []classSpeed `json:"values,omitempty"`
 	// Detected are the halves of the labelled columns.
 	Detected []detection `json:"detected,omitempty"`
 }
@@ -70,6 +72,9 @@ func (b *bench) everything(ctx context.Context) (*results, error) {
 		return nil, err
 	}
 	if r.Detected, err = detections(); err != nil {
+		return nil, err
+	}
+	if r.Values, err = speeds(); err != nil {
 		return nil, err
 	}
 	list := b.contenders()

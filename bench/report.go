@@ -46,6 +46,7 @@ func (r *results) bars() []bar {
 		{what: "our own time on loopback, with " + r.trip() + " to the target", unit: "of it", limit: 1.10, got: ratio(find(r.Far, oursName).wall(), ours), why: r.farther},
 		{what: "a schema of 1,000 objects at " + r.trip() + ", phase schema", unit: "s", limit: 1.0, got: find(r.Objects, oursName).phase(twin.Schema), near: r.ObjectsNear.phase(twin.Schema)},
 		{what: "our own phase load, with ten columns masked", unit: "of it", limit: 1.10, got: r.maskedRatio(), why: r.masking},
+		{what: "a value that a dictionary or a hash masks, the slowest class", unit: "ns", limit: 100, got: r.slowestQuick()},
 		{what: "100 small tables at " + r.trip() + ", phase load", unit: "s", limit: 0.5, got: find(r.Small, oursName).phase(twin.Load)},
 	}
 	for i, b := range bars {
@@ -95,6 +96,7 @@ func (r *results) markdown() string {
 	r.where(&w)
 	r.partial(&w)
 	r.maskedPart(&w)
+	r.valuesPart(&w)
 	fmt.Fprintf(&w, "\n## With %s to the target\n\nMedians of %s. The source stays near.\n\n", r.trip(), twin.HumanPlural(int64(m.FarRuns), "run"))
 	table(&w, comparison(r.Far))
 	r.small(&w)

@@ -62,6 +62,9 @@ func TestMarkdown(t *testing.T) {
 			}},
 			{Name: floorName, Sample: took(15), Kinds: [2]map[string]float64{{kindCopy: 3.5}, {kindGIN: 6.1, kindIndex: 11, kindAnalyze: 0}}},
 		},
+		Values: []classSpeed{
+			{Class: "free_text", Sample: "She called.", Time: 140}, {Class: "hash", Sample: "secret00007", Time: 90, Quick: true}, {Class: "email", Sample: "ada00007@example.net", Time: 110, Allocs: 0.004, Quick: true},
+		},
 		Far:     []series{{Name: oursName, Samples: []sample{distant(27)}}},
 		Objects: []series{{Name: oursName, Samples: []sample{synced(30)}}, {Name: documentedName, Samples: []sample{took(100)}}},
 	}
