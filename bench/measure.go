@@ -17,6 +17,9 @@ type results struct {
 	// Near is the database on loopback, Far with the target behind the relay.
 	Near []series `json:"near"`
 	Far  []series `json:"far"`
+	// Beside are our runs on loopback in turn with those over the relay: what a
+	// machine does changes from one hour to the next.
+	Beside series `json:"beside"`
 	// Objects and Small are the small benchmarks, both behind the relay.
 	Objects []series `json:"objects,omitempty"`
 	Small   []series `json:"small,omitempty"`
@@ -91,7 +94,7 @@ func (b *bench) everything(ctx context.Context) (*results, error) {
 	if err := b.maskedRounds(ctx, r, shop); err != nil {
 		return nil, err
 	}
-	if r.Far, err = b.rounds(ctx, shop, list, b.far, true); err != nil || !b.micro {
+	if err := b.distant(ctx, r, shop, list); err != nil || !b.micro {
 		return r, err
 	}
 	if r.Objects, err = b.small(ctx, "objects", schemaSQL, list); err != nil {
@@ -129,6 +132,28 @@ func (b *bench) near(ctx context.Context, r *results, shop string, list []conten
 		r.Watched = append(r.Watched, w)
 	}
 	return nil
+}
+
+// distant measures over the relay: ours as often as on loopback, and each time
+// after a run there.
+func (b *bench) distant(ctx context.Context, r *results, shop string, list []contender) error {
+	if b.far == 0 {
+		return nil
+	}
+	ours := list[:1]
+	both := []series{{Name: ours[0].name}, {Name: ours[0].name}}
+	for range max(b.far, b.runs) {
+		for i, far := range []bool{false, true} {
+			one, err := b.rounds(ctx, shop, ours, 1, far)
+			if err != nil {
+				return err
+			}
+			both[i].Samples = append(both[i].Samples, one[0].Samples...)
+		}
+	}
+	others, err := b.rounds(ctx, shop, list[1:], b.far, true)
+	r.Beside, r.Far = both[0], append(both[1:], others...)
+	return err
 }
 
 // worthWatching are ours, the pgcopydb that was faster, and the floor.

@@ -66,6 +66,7 @@ func TestMarkdown(t *testing.T) {
 			{Class: "free_text", Sample: "She called.", Time: 140}, {Class: "hash", Sample: "secret00007", Time: 90, Quick: true}, {Class: "email", Sample: "ada00007@example.net", Time: 110, Allocs: 0.004, Quick: true},
 		},
 		Far:     []series{{Name: oursName, Samples: []sample{distant(27)}}},
+		Beside:  series{Name: oursName, Samples: []sample{synced(21)}},
 		Objects: []series{{Name: oursName, Samples: []sample{synced(30)}}, {Name: documentedName, Samples: []sample{took(100)}}},
 	}
 	golden(t, "testdata/report.md", r.markdown())

@@ -93,7 +93,7 @@ func (r *results) excuse(w *strings.Builder) {
 
 // farther says what the relay adds to ours.
 func (r *results) farther() string {
-	near, far := find(r.Near, oursName), find(r.Far, oursName)
+	near, far := r.Beside, find(r.Far, oursName)
 	if len(near.good()) == 0 || len(far.good()) == 0 {
 		return ""
 	}
@@ -109,8 +109,8 @@ func (r *results) farther() string {
 			grew = append(grew, fmt.Sprintf("%s %s", p, seconds(d)))
 		}
 	}
-	out := fmt.Sprintf("The relay itself takes %s of processor time from the same cores, which no cable would, and client and servers take %s more than without it: together that is %s of the %s that ours takes longer.",
-		seconds(relay), seconds(more), seconds((relay+more)/cores), seconds(far.wall()-near.wall()))
+	out := fmt.Sprintf("In turn, ours took %s on loopback and %s over the relay. The relay itself takes %s of processor time from the same cores, which no cable would, and client and servers take %s more than without it: together that is %s of the %s that ours takes longer.",
+		seconds(near.wall()), seconds(far.wall()), seconds(relay), seconds(more), seconds((relay+more)/cores), seconds(far.wall()-near.wall()))
 	if len(grew) > 0 {
 		out += " By phases it takes longer in " + strings.Join(grew, ", ") + "."
 	}
