@@ -40,15 +40,14 @@ var layers = map[string][]string{
 	"internal/mask":   {"internal/twin", "internal/catalog"},
 	"internal/detect": {"internal/twin", "internal/catalog", "internal/mask"},
 
-	"internal/synth":   {"internal/twin", "internal/catalog", "internal/mask", "internal/detect"},
 	"internal/privacy": {"internal/twin", "internal/catalog", "internal/mask", "internal/detect"},
 
 	// L2: a plan and its executor; a webhook and its meaning.
-	"internal/clone":   {"internal/twin", "internal/catalog", "internal/pgtools", "internal/pgcopy", "internal/subset", "internal/mask", "internal/privacy", "internal/synth"},
+	"internal/clone":   {"internal/twin", "internal/catalog", "internal/pgtools", "internal/pgcopy", "internal/subset", "internal/mask", "internal/privacy"},
 	"internal/webhook": {"internal/twin", "internal/github", "internal/spec"},
 
 	// L3: the use case, the queue, the pages.
-	"internal/refresh": {"internal/twin", "internal/neon", "internal/catalog", "internal/pgtools", "internal/pgcopy", "internal/subset", "internal/detect", "internal/mask", "internal/privacy", "internal/synth", "internal/clone"},
+	"internal/refresh": {"internal/twin", "internal/neon", "internal/catalog", "internal/pgtools", "internal/pgcopy", "internal/subset", "internal/detect", "internal/mask", "internal/privacy", "internal/clone"},
 	"internal/jobs":    {"internal/twin", "internal/store", "migrations"},
 	"internal/web":     {"internal/twin", "internal/store"},
 
