@@ -57,6 +57,7 @@ func TestLook(t *testing.T) {
 		{"a code", Column{Table: "orders", Name: "currency", Kind: mask.Text}, []string{"EUR", "USD", "EUR", "EUR"}, "", Code},
 		{"a number of a person", Column{Table: "t", Name: "x", Kind: mask.Text}, []string{"12345678Z", "87654321X"}, mask.NationalID, ""},
 		{"a card in a bigint", Column{Table: "t", Name: "x", Kind: mask.Int}, []string{"4242424242424242", "5555555555554444"}, mask.Integer, ""},
+		{"a reference to a person is no number of his", Column{Table: "notes", Name: "person", Kind: mask.Int, Refers: true}, []string{"1", "2"}, "", ""},
 		{"truncated", Column{Table: "PATIENT", Name: "COGNOM", Kind: mask.Text}, nil, mask.LastName, ""},
 		{"a password", Column{Table: "x", Name: "passwort_hash", Kind: mask.Text}, nil, mask.Hash, ""},
 		{"inside a document", Column{Table: "events", Name: "payload", Kind: mask.JSON}, []string{`{"user":{"email":"a@post.example"},"n":1}`}, mask.JSONClass, ""},

@@ -9,8 +9,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/neontwin/neontwin/internal/detect"
 	"github.com/neontwin/neontwin/internal/pglocal"
 	"github.com/neontwin/neontwin/internal/pgtest"
+	"github.com/neontwin/neontwin/internal/privacy"
 	"github.com/neontwin/neontwin/internal/refresh"
 	"github.com/neontwin/neontwin/internal/twin"
 )
@@ -82,6 +84,18 @@ func TestSourceIsAStandby(t *testing.T) {
 	}, "one")
 	if n := scan[int](t, part, "select count(*) from notes n join people p on p.id = n.person where (select count(*) from people) = 7"); n != 7 {
 		t.Errorf("%d notes were kept with a person each, want 7", n)
+	}
+
+	// And without a personal value, by the same role: what columns hold is
+	// looked at there.
+	masked := twinOf(t, pgtest.URL(t))
+	report = syncTwin(t, refresh.Job{
+		Source: withUser(t, replica.URL("postgres"), "reader", "pw"), Target: masked, Mode: twin.Anonymized, MaskKey: maskKey(t),
+		Policy:  privacy.Policy{Must: true, Harmless: detect.DefaultRules()},
+		Masking: &twin.Masking{Rules: []twin.MaskRule{rule("public.people.name", "full_name"), rule("public.notes.note", "free_text")}},
+	}, "one")
+	if n := scan[int](t, masked, "select count(*) from notes n join people p on p.id = n.person where name !~ '^person' and note <> 'note'"); n != 500 || report.Masking == nil {
+		t.Errorf("%d notes were masked with a person each, want 500", n)
 	}
 
 	// The rows of an unlogged table can't be read on a standby, and pg_dump
