@@ -16,7 +16,7 @@ func harmless(c Column, in place, words []string, said saying, s *sight) Finding
 	clean := said.topic == "" && said.weak == "" || said.turned
 	switch {
 	case c.Kind&mask.Bool != 0:
-		if clean && (in.sort == things || says(words, "flag")) {
+		if clean && (in.sort == things && !in.someone || flagged(words)) {
 			return is(Boolean, 0.9, "yes or no")
 		}
 	case c.Kind == mask.UUID:
@@ -45,7 +45,7 @@ func harmless(c Column, in place, words []string, said saying, s *sight) Finding
 		if in.sort == people && c.Type == "date" && says(words, "expiry") {
 			break // of what somebody holds
 		}
-		if clean && (says(words, "noted") || says(words, "moment") && (in.sort == things || in.sort != people && !in.care && c.Type != "date")) {
+		if clean && (in.noted(words) || says(words, "moment") && (in.sort == things && !in.treats || in.sort != things && in.sort != people && !in.care && c.Type != "date")) {
 			return is(RowTimestamp, 0.8, "when something happened to the row, by its name")
 		}
 	case c.Kind == mask.Enum:
@@ -68,6 +68,30 @@ func textRule(c Column, words []string, clean bool, s *sight, is func(Harmless, 
 		return is(Code, 0.7, "one of a few codes, by its name and its values")
 	}
 	return Finding{}
+}
+
+// flagged reports whether a name says that a row or an account is in some state,
+// and nothing else: a word beside it that nobody knows may be a fact of a life.
+func flagged(words []string) bool {
+	flag := false
+	for i := range words {
+		switch d := dictionary(); {
+		case d.in("flag", words[i:]) > 0:
+			flag = true
+		case len(words[i]) > 2 && !slices.ContainsFunc([]string{"filler", "things", "code", "turning", "version", "moment", "noted", "counter", "number"}, func(list string) bool { return d.in(list, words[i:]) > 0 }):
+			return false
+		}
+	}
+	return flag
+}
+
+// noted reports whether a name says that a system notes a time by itself. Where
+// people are treated, what ends in _at may be when.
+func (p place) noted(words []string) bool {
+	if p.treats {
+		words = slices.DeleteFunc(slices.Clone(words), func(w string) bool { return w == "at" })
+	}
+	return says(words, "noted")
 }
 
 // neutral reports whether one of the words says that a column is about the row, a

@@ -56,6 +56,7 @@ func topicFor(c Column, in place, class mask.Class) topic {
 // who have names, birthdays, families. What has only an address is a place.
 func (p place) with(about map[topic]int) place {
 	p.first, p.last = about["first_name"] > 0, about["last_name"] > 0
+	p.someone = p.someone || len(about) > 0
 	identity, facts, places, all := 0, 0, 0, 0
 	for t, n := range about {
 		all += n
@@ -169,7 +170,7 @@ func (s *sight) adjust(f Finding, said saying) Finding {
 // moment is when something happened in a table of care: that tells of whoever
 // was treated. What the system notes by itself does not.
 func moment(c Column, in place, words []string) Finding {
-	if c.Kind != mask.Moment || !in.care || says(words, "noted") {
+	if c.Kind != mask.Moment || !in.care || in.noted(words) {
 		return Finding{}
 	}
 	return Finding{Personal: true, Class: mask.DateShift, Confidence: 0.6, Reason: "when somebody was treated, by its table's name"}

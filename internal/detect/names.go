@@ -106,11 +106,15 @@ type place struct {
 	sort    sort
 	written bool // people write in it
 	care    bool // somebody is treated in it
+	treats  bool // the same, or it is of things by which somebody is
 	// plain is set if it holds people, each with a row of his own, so that what
 	// else stands in the row is about one of them.
 	plain bool
 	// addresses is set if each row is an address.
 	addresses bool
+	// someone is set if it has to do with people, whatever it is: its name has a
+	// word for them, or a column of it holds something of theirs.
+	someone bool
 	// prefix is a word that most of the columns begin with.
 	prefix string
 	// first and last are set if it has such names in columns of their own.
@@ -134,6 +138,7 @@ func tableOf(schema, table string) place {
 		if s != unclear {
 			sorts = append(sorts, s)
 		}
+		p.someone = p.someone || s == people
 		i += max(n, 1)
 	}
 	for i := range schemaWords {
@@ -142,6 +147,7 @@ func tableOf(schema, table string) place {
 			return place{sort: things}
 		}
 	}
+	p.treats = p.care
 	if len(sorts) == 0 {
 		for _, w := range schemaWords {
 			if s, _ := d.sortOf([]string{w}); s == people {
