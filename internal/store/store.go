@@ -4,8 +4,7 @@
 // Times come from the database's clock, so that two machines never disagree
 // about a lease. Whoever changes more than one table locks in this order: the
 // repository's row, that of its file, the Twin's row (of several the one with
-// the lowest id), its runs, its target's, their
-// places to report to.
+// the lowest id), its runs, its target's, their places to report to.
 package store
 
 import (
