@@ -14,43 +14,40 @@ import (
 )
 
 // describe tells what a plan must know of the target's server. replaced is
-// set where the Twin's own database is emptied before it is filled.
-func (t *target) describe(ctx context.Context, replaced bool) (clone.Target, error) {
-	on := clone.Target{ServerVersion: t.server, Roles: make(map[string]bool)}
-	var err error
-	if on.Extensions, err = t.extensions(ctx); err != nil {
-		return on, err
-	}
-	rows, err := t.conn.Query(ctx, "SELECT rolname FROM pg_catalog.pg_roles")
+// set where the Twin's own database is emptied before it is filled. slots are
+// the connections that it has to spare.
+func (t *target) describe(ctx context.Context, replaced bool) (on clone.Target, slots int, err error) {
+	on = clone.Target{ServerVersion: t.server, Extensions: make(map[string]string), Roles: make(map[string]bool)}
+	var extensions, versions, roles []string
+	var limit *string
+	err = t.conn.QueryRow(ctx, `SELECT
+		array(SELECT name::text FROM pg_catalog.pg_available_extensions ORDER BY name),
+		array(SELECT coalesce(default_version, '') FROM pg_catalog.pg_available_extensions ORDER BY name),
+		array(SELECT rolname::text FROM pg_catalog.pg_roles),
+		(SELECT rolsuper OR rolcreaterole FROM pg_catalog.pg_roles WHERE rolname = current_user),
+		current_setting('neon.max_cluster_size', true), (`+freeSlots+`)`).
+		Scan(&extensions, &versions, &roles, &on.MakesRoles, &limit, &slots)
 	if err != nil {
-		return on, &targetError{"list the target's roles", err}
+		return on, 0, &targetError{"look at the target's extensions, roles and limits", err}
 	}
-	var role string
-	if _, err := pgx.ForEachRow(rows, []any{&role}, func() error {
-		on.Roles[role] = true
-		return nil
-	}); err != nil {
-		return on, &targetError{"list the target's roles", err}
+	for i, name := range extensions {
+		on.Extensions[name] = versions[i]
 	}
-	err = t.conn.QueryRow(ctx, "SELECT rolsuper OR rolcreaterole FROM pg_catalog.pg_roles WHERE rolname = current_user").Scan(&on.MakesRoles)
-	if err != nil {
-		return on, &targetError{"look at the target's role", err}
+	for _, name := range roles {
+		on.Roles[name] = true
 	}
-	on.Room, on.Limited, err = t.room(ctx, replaced)
-	return on, err
+	if limit != nil {
+		on.Room, on.Limited, err = t.room(ctx, *limit, replaced)
+	}
+	return on, slots, err
 }
 
 // room is how many bytes more the server may hold, where it tells: Neon's does.
 // What a sync drops before it loads is not counted.
-func (t *target) room(ctx context.Context, replaced bool) (bytes int64, limited bool, err error) {
-	var limit *string
-	if err := t.conn.QueryRow(ctx, "SELECT current_setting('neon.max_cluster_size', true)").Scan(&limit); err != nil {
-		return 0, false, &targetError{"ask for the target's limit", err}
-	}
-	if limit == nil || *limit == "" || strings.HasPrefix(*limit, "-") {
+func (t *target) room(ctx context.Context, size string, replaced bool) (bytes int64, limited bool, err error) {
+	if size == "" || strings.HasPrefix(size, "-") {
 		return 0, false, nil
 	}
-	size := *limit
 	if strings.Trim(size, "0123456789") == "" {
 		size += " MB"
 	}

@@ -3,6 +3,7 @@ package refresh
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -54,12 +55,14 @@ func writeMark(ctx context.Context, conn *pgx.Conn, g generation) error {
 			system_identifier text NOT NULL, database text NOT NULL);
 		GRANT USAGE ON SCHEMA neontwin TO PUBLIC;
 		GRANT SELECT ON neontwin.generation TO PUBLIC;`
-	if _, err := conn.PgConn().Exec(ctx, ddl).ReadAll(); err != nil {
-		return &targetError{"mark the new generation", err}
+	values := []string{
+		g.Run, g.Token, g.Commit, string(g.Mode), g.Snapshot.At.Format(time.RFC3339Nano), g.Snapshot.LSN, g.PublishedAt.Format(time.RFC3339Nano),
+		g.Target.System, g.Target.Database,
 	}
-	_, err := conn.Exec(ctx, `INSERT INTO neontwin.generation VALUES ($1, $2, $3, $4, $5, $6::text::pg_lsn, $7, $8, $9)`,
-		g.Run, g.Token, g.Commit, string(g.Mode), g.Snapshot.At, g.Snapshot.LSN, g.PublishedAt, g.Target.System, g.Target.Database)
-	if err != nil {
+	for i, v := range values {
+		values[i] = pgcopy.Literal(v)
+	}
+	if _, err := conn.PgConn().Exec(ctx, ddl+"INSERT INTO neontwin.generation VALUES ("+strings.Join(values, ", ")+")").ReadAll(); err != nil {
 		return &targetError{"mark the new generation", err}
 	}
 	return nil

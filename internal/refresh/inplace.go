@@ -18,8 +18,8 @@ import (
 // keeps the heritage for whoever comes after a run that ended in between.
 func (t *target) clear(ctx context.Context, token string, heritage []string) error {
 	m := mark{State: rebuilding, Token: token, Twin: t.name, Comment: t.before.Mark.Comment, Heritage: heritage}
-	if err := t.comment(ctx, t.conn, t.name, m); err != nil {
-		return err
+	if _, err := t.conn.Exec(ctx, comment(t.name, m)); err != nil {
+		return &targetError{"mark the database " + t.name, err}
 	}
 	// Whoever uses the Twin holds locks, a worker that lost its lease in the
 	// middle of a load too. Who may not be ended is waited for.
@@ -97,6 +97,9 @@ func (t *target) settle(ctx context.Context, token string) error {
 		if !marked || m.Token != token {
 			return fmt.Errorf("the database %s is no longer this run's: %w", catalog.Ident(t.name), twin.ErrLeaseLost)
 		}
-		return t.comment(ctx, tx, t.name, mark{State: live, Token: token, Twin: t.name, Comment: t.before.Mark.Comment})
+		if _, err := tx.Exec(ctx, comment(t.name, mark{State: live, Token: token, Twin: t.name, Comment: t.before.Mark.Comment})); err != nil {
+			return &targetError{"mark the database " + t.name, err}
+		}
+		return nil
 	})
 }

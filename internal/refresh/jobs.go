@@ -1,12 +1,5 @@
 package refresh
 
-import (
-	"context"
-	"runtime"
-
-	"github.com/jackc/pgx/v5"
-)
-
 const (
 	// fewestJobs suits a small compute: two cores copy, two build.
 	fewestJobs = 4
@@ -23,21 +16,9 @@ const freeSlots = `SELECT least(
 	(SELECT CASE WHEN rolconnlimit >= 0 THEN rolconnlimit - (SELECT count(*) FROM pg_catalog.pg_stat_activity a WHERE a.usename = r.rolname) END
 		FROM pg_catalog.pg_roles r WHERE rolname = current_user))`
 
-// chooseJobs says how many tables to copy at once. More cores carry more, and
-// both servers must have connections to spare: the source half of what it has,
-// for the application comes first.
-func chooseJobs(ctx context.Context, source, target *pgx.Conn) (int, error) {
-	var onSource, onTarget int
-	if err := source.QueryRow(ctx, freeSlots).Scan(&onSource); err != nil {
-		return 0, err
-	}
-	if err := target.QueryRow(ctx, freeSlots).Scan(&onTarget); err != nil {
-		return 0, &targetError{"count the target's free connections", err}
-	}
-	return jobsFor(runtime.GOMAXPROCS(0), onSource, onTarget), nil
-}
-
-// jobsFor decides by cores and free connections. Beside the copies there are a
+// jobsFor says how many tables to copy at once. More cores carry more, and both
+// servers must have connections to spare: the source half of what it has, for
+// the application comes first. Beside the copies there are a
 // holder and a dump on the source; on the target each job may copy and build,
 // and a few sessions are ours already.
 func jobsFor(cores, onSource, onTarget int) int {

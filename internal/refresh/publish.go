@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/neontwin/neontwin/internal/pgcopy"
 	"github.com/neontwin/neontwin/internal/twin"
 )
@@ -78,17 +80,29 @@ func (s *sync) complete(ctx context.Context, g generation) error {
 }
 
 func (s *sync) completeOnce(ctx context.Context, g generation) ([]twin.Hazard, error) {
-	database := s.loading()
-	conn, err := pgcopy.Connect(ctx, s.target.in(database), s.app, 15*time.Second)
-	if err != nil {
-		return nil, &targetError{"connect to the new generation", err}
+	conn := s.loaded
+	s.loaded = nil
+	if conn == nil || conn.IsClosed() {
+		var err error
+		if conn, err = s.connectLoaded(ctx); err != nil {
+			return nil, err
+		}
 	}
 	defer pgcopy.Close(conn)
-	hazards, err := s.target.pass(ctx, conn, database, s.heritage)
+	hazards, err := s.target.pass(ctx, conn, s.loading(), s.heritage)
 	if err != nil {
 		return nil, err
 	}
 	return hazards, writeMark(ctx, conn, g)
+}
+
+// connectLoaded connects to the database that was loaded.
+func (s *sync) connectLoaded(ctx context.Context) (*pgx.Conn, error) {
+	conn, err := pgcopy.Connect(ctx, s.target.in(s.loading()), s.app, 15*time.Second)
+	if err != nil {
+		return nil, &targetError{"connect to the new generation", err}
+	}
+	return conn, nil
 }
 
 // whoPublished looks whether the Twin is this run's after all, also when the

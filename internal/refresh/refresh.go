@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"runtime"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -103,6 +104,7 @@ type sync struct {
 	// has one. sourceSettings are the source's, for a first generation.
 	public         publicSchema
 	sourceSettings []string
+	sourceSlots    int // the connections that it has to spare
 	schema         *catalog.Schema
 	archive        *pgtools.Archive
 	tools          pgtools.Tools
@@ -123,6 +125,8 @@ type sync struct {
 	roles map[string]bool
 	// next is the database being loaded, once it exists.
 	next string
+	// loaded is a connection to it for what comes last; nil if it failed.
+	loaded *pgx.Conn
 	// cleared is set once the Twin itself has been touched: in place only.
 	cleared bool
 }
@@ -195,6 +199,7 @@ func (s *sync) end() {
 	if s.holder != nil {
 		s.holder.Close()
 	}
+	pgcopy.Close(s.loaded)
 	if s.target != nil {
 		s.target.close()
 	}
@@ -240,6 +245,11 @@ func (s *sync) load(reading context.Context, env clone.Env) ([]twin.TableReport,
 	g, both := errgroup.WithContext(held)
 	g.Go(func() (err error) { verified, err = s.plan.Verify(both, env, s.Deep); return err })
 	g.Go(func() error { return s.inheritBeside(both) })
+	g.Go(func() error { // what fails is tried again when it is needed
+		pgcopy.Close(s.loaded)
+		s.loaded, _ = s.connectLoaded(both)
+		return nil
+	})
 	var notes []twin.Hazard
 	g.Go(func() (err error) { s.scanned, notes, err = s.scan(both, env.Target); return err })
 	if err := g.Wait(); err != nil {
@@ -279,12 +289,14 @@ func (s *sync) preflight(ctx context.Context) (context.Context, error) {
 			return nil, err
 		}
 	}
-	var err error
-	if s.target, err = openTarget(ctx, s.Job.Target, s.app, s.Exclusive, s.lease.Check); err != nil {
-		return nil, err
-	}
-	standby, err := s.lookAtSource(ctx)
-	if err != nil {
+	var standby bool
+	g, both := errgroup.WithContext(ctx)
+	g.Go(func() (err error) {
+		s.target, err = openTarget(both, s.Job.Target, s.app, s.Exclusive, s.lease.Check)
+		return err
+	})
+	g.Go(func() (err error) { standby, err = s.lookAtSource(both); return err })
+	if err := g.Wait(); err != nil {
 		return nil, err
 	}
 	if s.source.System == s.target.system && s.source.Database == s.target.name {
@@ -317,12 +329,24 @@ func (s *sync) makePlan(ctx context.Context, standby bool) error {
 		return &sourceError{"connect to the source", err}
 	}
 	defer pgcopy.Close(conn)
-	if s.schema, err = catalog.Read(ctx, conn); err != nil {
-		return &sourceError{"read the source's catalog", err}
-	}
-	on, err := s.target.describe(ctx, s.Publish == twin.InPlace)
-	if err != nil {
+	var on clone.Target
+	var slots int
+	looks, looking := errgroup.WithContext(ctx)
+	looks.Go(func() (err error) {
+		on, slots, err = s.target.describe(looking, s.Publish == twin.InPlace)
 		return err
+	})
+	looks.Go(func() (err error) {
+		if s.schema, err = catalog.Read(looking, conn); err != nil {
+			return &sourceError{"read the source's catalog", err}
+		}
+		return nil
+	})
+	if err := looks.Wait(); err != nil {
+		return err
+	}
+	if s.Jobs <= 0 {
+		s.Jobs = jobsFor(runtime.GOMAXPROCS(0), s.sourceSlots, slots)
 	}
 	s.roles = on.Roles
 	s.missingRoles = clone.MissingRoles(s.schema, on)
@@ -390,8 +414,8 @@ func (s *sync) lookAtSource(ctx context.Context) (standby bool, err error) {
 	if err == nil {
 		s.sourceSettings, err = settings(ctx, conn, s.source.Database, false)
 	}
-	if err == nil && s.Jobs <= 0 {
-		s.Jobs, err = chooseJobs(ctx, conn, s.target.conn)
+	if err == nil {
+		err = conn.QueryRow(ctx, freeSlots).Scan(&s.sourceSlots)
 	}
 	if err != nil {
 		return false, &sourceError{"identify the source", err}

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/neontwin/neontwin/internal/catalog"
 	"github.com/neontwin/neontwin/internal/pgcopy"
@@ -40,18 +39,21 @@ func (t *target) swap(ctx context.Context, next, token string) (old string, err 
 		if err := t.fence(ctx, tx, next, token); err != nil {
 			return err
 		}
+		// One message: while it is under way, nobody can connect to the Twin.
+		moves := ""
 		if old != "" {
-			if err := rename(ctx, tx, t.name, old); err != nil {
-				return err
-			}
-			if err := t.comment(ctx, tx, old, mark{State: previous, Token: t.before.Mark.Token, Twin: t.name, Comment: t.before.Mark.Comment}); err != nil {
-				return err
+			moves = rename(t.name, old) + comment(old, mark{State: previous, Token: t.before.Mark.Token, Twin: t.name, Comment: t.before.Mark.Comment})
+		}
+		moves += rename(next, t.name) + comment(t.name, mark{State: live, Token: token, Twin: t.name, Comment: t.before.Mark.Comment})
+		_, err := tx.Conn().PgConn().Exec(ctx, moves).ReadAll()
+		if stateOf(err) == "55006" {
+			return &twin.Failure{
+				Code: twin.CodeConflict, Retry: true, Cause: err,
+				Message: "a session that could not be ended stays connected to the Twin",
+				Next:    "end it (a superuser's session, a replication slot or a prepared transaction), then sync again",
 			}
 		}
-		if err := rename(ctx, tx, next, t.name); err != nil {
-			return err
-		}
-		return t.comment(ctx, tx, t.name, mark{State: live, Token: token, Twin: t.name, Comment: t.before.Mark.Comment})
+		return err
 	})
 	if err != nil {
 		err = &targetError{"publish the new generation", err}
@@ -86,20 +88,8 @@ func (t *target) fence(ctx context.Context, tx pgx.Tx, next, token string) error
 	return nil
 }
 
-func rename(ctx context.Context, tx pgx.Tx, from, to string) error {
-	_, err := tx.Exec(ctx, "ALTER DATABASE "+catalog.Ident(from)+" RENAME TO "+catalog.Ident(to))
-	var pg *pgconn.PgError
-	if errors.As(err, &pg) && pg.Code == "55006" {
-		return &twin.Failure{
-			Code: twin.CodeConflict, Retry: true, Cause: err,
-			Message: "a session that could not be ended stays connected to the Twin",
-			Next:    "end it (a superuser's session, a replication slot or a prepared transaction), then sync again",
-		}
-	}
-	if err != nil {
-		return &targetError{"rename the database " + from, err}
-	}
-	return nil
+func rename(from, to string) string {
+	return "ALTER DATABASE " + catalog.Ident(from) + " RENAME TO " + catalog.Ident(to) + ";"
 }
 
 // endSessions ends all sessions of two databases, again and again until ctx

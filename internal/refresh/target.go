@@ -60,15 +60,35 @@ func (f facts) ours() bool { return !f.Exists || f.Relations == 0 || f.Generatio
 // as check says so: a session of one that lost its lease is then ended, never
 // that of a person's sync.
 func openTarget(ctx context.Context, address, app string, exclusive bool, check func(context.Context) error) (*target, error) {
-	t, err := reachTarget(ctx, address, app, check)
-	if err != nil {
-		return nil, err
-	}
 	dead := ""
 	if exclusive {
 		dead = servicePrefix + "%"
 	}
-	if err := t.look(ctx, dead); err != nil {
+	// To connect takes several round trips. The Twin's own database is asked
+	// only once the lock is had: what is connected to it then, is to the one
+	// that stands there, for a rename waits until nobody is.
+	connecting, stop := context.WithCancel(ctx)
+	early := make(chan *pgx.Conn, 1)
+	go func() {
+		conn, _ := pgcopy.Connect(connecting, address, app, 0) // if it fails, the next try tells why
+		early <- conn
+		close(early)
+	}()
+	var inside *pgx.Conn
+	defer func() {
+		stop()
+		pgcopy.Close(inside)
+		pgcopy.Close(<-early) // where nobody asked for it
+	}()
+	t, err := reachTarget(ctx, address, app, check)
+	if err != nil {
+		return nil, err
+	}
+	if err = t.lock(ctx, dead); err == nil {
+		inside = <-early
+		err = t.look(ctx, inside)
+	}
+	if err != nil {
 		t.close()
 		return nil, err
 	}
@@ -134,24 +154,32 @@ func (t *target) regain(ctx context.Context) error {
 	return t.lock(ctx, t.app)
 }
 
-func (t *target) look(ctx context.Context, dead string) error {
-	if err := t.lock(ctx, dead); err != nil {
-		return err
-	}
-	err := t.conn.QueryRow(ctx, `SELECT system_identifier::text, current_setting('server_version_num')::int FROM pg_control_system()`).Scan(&t.system, &t.server)
+// look says what stands at the Twin's name. The lock is held, and conn is
+// connected to it; nil if that has failed.
+func (t *target) look(ctx context.Context, conn *pgx.Conn) error {
+	var comment *string
+	err := t.conn.QueryRow(ctx, `SELECT system_identifier::text, current_setting('server_version_num')::int,
+		(SELECT coalesce(pg_catalog.shobj_description(oid, 'pg_database'), '') FROM pg_catalog.pg_database WHERE datname = $1) FROM pg_control_system()`, t.name).
+		Scan(&t.system, &t.server, &comment)
 	if err != nil {
 		return &targetError{"identify the target's server", err}
 	}
-	var marked bool
-	t.before.Mark, marked, err = t.markOf(ctx, t.name)
-	if errors.Is(err, pgx.ErrNoRows) {
+	if comment == nil {
 		return nil
 	}
-	if err != nil {
-		return err
-	}
+	var marked bool
+	t.before.Mark, marked = parseMark(*comment)
 	t.before.Exists, t.before.Marked = true, marked && t.before.Mark.Twin == t.name
-	return t.lookInside(ctx)
+	if conn != nil {
+		if err = t.lookInside(ctx, conn); err == nil || !conn.IsClosed() || ctx.Err() != nil {
+			return err
+		}
+	}
+	if conn, err = pgcopy.Connect(ctx, t.url, t.app, 15*time.Second); err != nil {
+		return &targetError{"connect to the Twin's database", err}
+	}
+	defer pgcopy.Close(conn)
+	return t.lookInside(ctx, conn)
 }
 
 // markOf reads a database's comment. A database that does not exist is
@@ -167,23 +195,21 @@ func (t *target) markOf(ctx context.Context, database string) (m mark, marked bo
 }
 
 // lookInside says what the Twin's database holds.
-func (t *target) lookInside(ctx context.Context) error {
-	conn, err := pgcopy.Connect(ctx, t.url, t.app, 15*time.Second)
-	if err != nil {
-		return &targetError{"connect to the Twin's database", err}
-	}
-	defer pgcopy.Close(conn)
-	err = conn.QueryRow(ctx, `SELECT count(*) FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+func (t *target) lookInside(ctx context.Context, conn *pgx.Conn) error {
+	var both pgx.Batch
+	both.Queue(`SELECT count(*) FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 		WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND n.nspname NOT LIKE 'pg\_%' AND n.nspname NOT IN ('information_schema', $1)
 		AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')`,
-		markSchema).Scan(&t.before.Relations)
-	if err != nil {
+		markSchema)
+	both.Queue(`SELECT EXISTS (SELECT 1 FROM neontwin.generation WHERE system_identifier = $1 AND database = $2)`, t.system, t.name)
+	answers := conn.SendBatch(ctx, &both)
+	defer func() { _ = answers.Close() }() // its error is the one that was read
+	if err := answers.QueryRow().Scan(&t.before.Relations); err != nil {
 		return &targetError{"look at the Twin's database", err}
 	}
-	err = conn.QueryRow(ctx, `SELECT EXISTS (SELECT 1 FROM neontwin.generation WHERE system_identifier = $1 AND database = $2)`,
-		t.system, t.name).Scan(&t.before.Generation)
-	var pg *pgconn.PgError
-	if errors.As(err, &pg) && (pg.Code == "42P01" || pg.Code == "3F000" || pg.Code == "42501" || pg.Code == "42703") {
+	err := answers.QueryRow().Scan(&t.before.Generation)
+	switch stateOf(err) {
+	case "42P01", "3F000", "42501", "42703":
 		return nil // no mark, or not one of ours
 	}
 	if err != nil {
@@ -341,11 +367,10 @@ func (t *target) create(ctx context.Context, token string, like catalog.Database
 		}
 		return name, nil, &targetError{"create a database beside the Twin", err}
 	}
-	if err := t.comment(ctx, t.conn, name, mark{State: loading, Token: token, Twin: t.name}); err != nil {
-		return name, nil, err
-	}
-	if _, err = t.conn.Exec(ctx, "ALTER DATABASE "+catalog.Ident(name)+" ALLOW_CONNECTIONS true CONNECTION LIMIT -1"); err != nil {
-		return name, nil, &targetError{"open the new database", err}
+	open := comment(name, mark{State: loading, Token: token, Twin: t.name}) +
+		"ALTER DATABASE " + catalog.Ident(name) + " ALLOW_CONNECTIONS true CONNECTION LIMIT -1"
+	if _, err = t.conn.PgConn().Exec(ctx, open).ReadAll(); err != nil {
+		return name, nil, &targetError{"mark and open the new database", err}
 	}
 	return name, hazards, nil
 }
@@ -375,34 +400,9 @@ func localeOf(like catalog.Database, server int) string {
 	return s
 }
 
-// extensions lists what can be installed on the target's server.
-func (t *target) extensions(ctx context.Context) (map[string]string, error) {
-	rows, err := t.conn.Query(ctx, "SELECT name, default_version FROM pg_catalog.pg_available_extensions")
-	if err != nil {
-		return nil, &targetError{"list the target's extensions", err}
-	}
-	out := make(map[string]string)
-	var name, version string
-	_, err = pgx.ForEachRow(rows, []any{&name, &version}, func() error {
-		out[name] = version
-		return nil
-	})
-	if err != nil {
-		return nil, &targetError{"list the target's extensions", err}
-	}
-	return out, nil
-}
-
-// execer is a connection or a transaction.
-type execer interface {
-	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
-}
-
-func (t *target) comment(ctx context.Context, on execer, database string, m mark) error {
-	if _, err := on.Exec(ctx, "COMMENT ON DATABASE "+catalog.Ident(database)+" IS "+pgcopy.Literal(m.String())); err != nil {
-		return &targetError{"mark the database " + database, err}
-	}
-	return nil
+// comment is the statement that gives a database its mark.
+func comment(database string, m mark) string {
+	return "COMMENT ON DATABASE " + catalog.Ident(database) + " IS " + pgcopy.Literal(m.String()) + ";"
 }
 
 // targetError is an error of the target's server, and what was being done.
