@@ -25,7 +25,14 @@ import (
 // happens, it claims to have succeeded.
 func childWorker(url string) {
 	ctx := context.Background()
-	pool, err := pgxpool.New(ctx, url)
+	control, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		panic(err)
+	}
+	// As in the server: one that is stopped amid a transaction would keep its
+	// locks, and nobody could take over.
+	control.ConnConfig.RuntimeParams["idle_in_transaction_session_timeout"] = "5s"
+	pool, err := pgxpool.NewWithConfig(ctx, control)
 	if err != nil {
 		panic(err)
 	}
