@@ -97,7 +97,13 @@ func birds(t *testing.T, source string) *pgtest.Canaries {
 	if err := conn.SendBatch(t.Context(), batch).Close(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := conn.Exec(t.Context(), "refresh materialized view known; analyze; checkpoint"); err != nil {
+	// What stands beside rows.
+	beside := fmt.Sprintf(`alter database postgres set app.admin_password = '%s';
+		create foreign data wrapper away; create server far foreign data wrapper away;
+		create user mapping for current_user server far options (password '%s');
+		create publication told for table people; create subscription heard connection 'host=192.0.2.1 password=%s' publication p with (connect = false);`,
+		c.Text("setting"), c.Text("mapping"), c.Text("subscription"))
+	if _, err := conn.Exec(t.Context(), beside+"refresh materialized view known; analyze; checkpoint"); err != nil {
 		t.Fatal(err)
 	}
 	return c
@@ -223,6 +229,9 @@ func TestNoOriginalArrives(t *testing.T) {
 			if found := c.found(t, told); len(found) > 0 {
 				t.Errorf("originals are found: %v", found)
 			}
+			if !bytes.Contains(told, []byte(`setting app.admin_password`)) {
+				t.Error("the report does not say that the application's setting was left out")
+			}
 			// The search finds what is there: all of them in the source's files.
 			var seen []string
 			for _, labels := range c.canaries.SearchFiles(t, c.from.DataDir()) {
@@ -286,6 +295,10 @@ func TestFailuresTellNoValue(t *testing.T) {
 		"a view that fails on stand-ins": func(t *testing.T, c *cages, _ *refresh.Job) {
 			t.Helper()
 			pgtest.Exec(t, c.source, "create materialized view numbers as select substr(note, 6, 3)::int n from people with no data; create function f(text) returns int language sql immutable as $$ select case when $1 like 'call %' then 1 else $1::int end $$; create index on people (f(note))")
+		},
+		"a setting of the database with an e-mail address": func(t *testing.T, c *cages, _ *refresh.Job) {
+			t.Helper()
+			pgtest.Exec(t, c.source, "alter database postgres set application_name = '"+c.canaries.Text("name")+"@example.net'")
 		},
 		"rows that are lost": func(_ *testing.T, _ *cages, job *refresh.Job) { job.Between = loseNotes("people") },
 	} {

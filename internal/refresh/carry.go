@@ -154,10 +154,11 @@ func databaseState(ctx context.Context, conn *pgx.Conn, database string) ([]stri
 	if err != nil {
 		return nil, err
 	}
-	out, err := settings(ctx, conn, database, true)
+	set, err := settings(ctx, conn, database, true)
 	if err != nil {
 		return nil, err
 	}
+	out := formats(set)
 	if limit >= 0 {
 		out = append(out, fmt.Sprintf("ALTER DATABASE %%s CONNECTION LIMIT %d", limit))
 	}
@@ -192,9 +193,22 @@ var listSettings = map[string]bool{
 	"session_preload_libraries": true, "shared_preload_libraries": true,
 }
 
-// settings gives the statements for the settings of a database, with roles
-// also for those that hold for one role in it.
-func settings(ctx context.Context, conn *pgx.Conn, database string, roles bool) ([]string, error) {
+// setting is what a database has been given for all its sessions, or for those
+// of a role; format is the statement for it, with a place for the database.
+type setting struct{ name, format string }
+
+// formats are the statements for settings.
+func formats(set []setting) []string {
+	out := make([]string, len(set))
+	for i := range set {
+		out[i] = set[i].format
+	}
+	return out
+}
+
+// settings reads the settings of a database, with roles also those that hold
+// for one role in it.
+func settings(ctx context.Context, conn *pgx.Conn, database string, roles bool) ([]setting, error) {
 	rows, err := conn.Query(ctx, `SELECT coalesce(pg_catalog.quote_ident(r.rolname), ''), s.setting
 		FROM pg_catalog.pg_db_role_setting c JOIN pg_catalog.pg_database d ON d.oid = c.setdatabase
 		LEFT JOIN pg_catalog.pg_roles r ON r.oid = c.setrole, pg_catalog.unnest(c.setconfig) s(setting)
@@ -202,10 +216,10 @@ func settings(ctx context.Context, conn *pgx.Conn, database string, roles bool) 
 	if err != nil {
 		return nil, err
 	}
-	var out []string
-	var role, setting string
-	_, err = pgx.ForEachRow(rows, []any{&role, &setting}, func() error {
-		name, value, _ := strings.Cut(setting, "=")
+	var out []setting
+	var role, config string
+	_, err = pgx.ForEachRow(rows, []any{&role, &config}, func() error {
+		name, value, _ := strings.Cut(config, "=")
 		if !listSettings[strings.ToLower(name)] {
 			value = pgcopy.Literal(value)
 		} else if value == "" {
@@ -215,7 +229,7 @@ func settings(ctx context.Context, conn *pgx.Conn, database string, roles bool) 
 		if role != "" {
 			alter = "ALTER ROLE " + escape(role) + " IN DATABASE %s SET "
 		}
-		out = append(out, alter+escape(catalog.Ident(strings.Split(name, ".")...))+" TO "+escape(value))
+		out = append(out, setting{name, alter + escape(catalog.Ident(strings.Split(name, ".")...)) + " TO " + escape(value)})
 		return nil
 	})
 	return out, err

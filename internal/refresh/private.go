@@ -66,16 +66,16 @@ func (s *sync) decide(ctx context.Context, conn *pgx.Conn, rows *subset.Plan) (*
 }
 
 // literals are hazards for definitions in which personal data seems to stand:
-// defaults, CHECKs, labels, bounds, views, functions, comments, the database's settings. They are copied as
+// defaults, CHECKs, labels, bounds, views, functions, comments, and settings of
+// the database where the Twin is given those of the source. They are copied as
 // they are.
 func (s *sync) literals() []twin.Hazard {
 	var out []twin.Hazard
-	for _, e := range s.archive.Entries {
-		classes := detect.Literals(e.Defn)
+	look := func(object, definition string) {
+		classes := detect.Literals(definition)
 		if len(classes) == 0 {
-			continue
+			return
 		}
-		object := strings.ToLower(e.Desc) + " " + strings.TrimPrefix(e.Namespace+"."+e.Tag, ".")
 		words := make([]string, len(classes))
 		for i, c := range classes {
 			words[i] = string(c)
@@ -85,6 +85,39 @@ func (s *sync) literals() []twin.Hazard {
 			Message: fmt.Sprintf("the definition of the %s has what looks like %s in it, and definitions are copied as they are: change it, or acknowledge that it is nobody's", object, strings.Join(words, ", ")),
 		})
 	}
+	for _, e := range s.archive.Entries {
+		if stage, _ := pgtools.Class(e); stage == pgtools.Skip {
+			continue
+		}
+		look(strings.ToLower(e.Desc)+" "+strings.TrimPrefix(e.Namespace+"."+e.Tag, "."), e.Defn)
+	}
+	if !s.target.before.Exists {
+		for _, set := range s.sourceSettings {
+			look("setting "+set.name+" of the database", set.format)
+		}
+	}
+	return out
+}
+
+// withhold leaves out of the source's settings what only its application reads:
+// these have a dot in their name, and are where secrets are kept.
+func (s *sync) withhold() []twin.Hazard {
+	if s.target.before.Exists {
+		return nil
+	}
+	var out []twin.Hazard
+	var kept []setting
+	for _, set := range s.sourceSettings {
+		if !strings.Contains(set.name, ".") {
+			kept = append(kept, set)
+			continue
+		}
+		out = append(out, twin.Hazard{
+			ID: HazardNotInherited, Object: "setting " + set.name,
+			Message: "the application's own settings of the source's database may be secrets, and are left out of a Twin that holds no personal value; set them on the Twin once, and each refresh keeps them",
+		})
+	}
+	s.sourceSettings = kept
 	return out
 }
 

@@ -21,7 +21,7 @@ func (s *sync) publish(ctx context.Context, snapshot pgcopy.Snapshot) (time.Time
 	}
 	inPlace := s.next == ""
 	if !s.target.before.Exists {
-		s.heritage.database = s.sourceSettings
+		s.heritage.database = formats(s.sourceSettings)
 		if s.firstGrants() {
 			s.heritage.objects, s.heritage.absent = sourceGrants(s.archive, s.roles)
 		}

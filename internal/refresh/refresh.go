@@ -103,7 +103,7 @@ type sync struct {
 	// public is what the source has for a schema public; a new database always
 	// has one. sourceSettings are the source's, for a first generation.
 	public         publicSchema
-	sourceSettings []string
+	sourceSettings []setting
 	sourceSlots    int // the connections that it has to spare
 	schema         *catalog.Schema
 	archive        *pgtools.Archive
@@ -384,7 +384,7 @@ func (s *sync) makePlan(ctx context.Context, standby bool) error {
 		return err
 	}
 	if s.private != nil || s.Policy.Must {
-		s.plan.Hazards = append(s.plan.Hazards, s.literals()...)
+		s.plan.Hazards = append(append(s.plan.Hazards, s.withhold()...), s.literals()...)
 	}
 	if major := s.target.server / 10000; s.tools.Major < major {
 		s.plan.Hazards = append(s.plan.Hazards, twin.Hazard{
