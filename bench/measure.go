@@ -20,6 +20,8 @@ type results struct {
 	// Beside are our runs on loopback in turn with those over the relay: what a
 	// machine does changes from one hour to the next.
 	Beside series `json:"beside"`
+	// Through are our runs over the relay while it delayed nothing.
+	Through series `json:"through"`
 	// Objects and Small are the small benchmarks, both behind the relay.
 	Objects []series `json:"objects,omitempty"`
 	Small   []series `json:"small,omitempty"`
@@ -135,24 +137,32 @@ func (b *bench) near(ctx context.Context, r *results, shop string, list []conten
 }
 
 // distant measures over the relay: ours as often as on loopback, and each time
-// after a run there.
+// after a run there and one over a relay that delays nothing, which tells the
+// way from the work of passing the bytes on.
 func (b *bench) distant(ctx context.Context, r *results, shop string, list []contender) error {
 	if b.far == 0 {
 		return nil
 	}
 	ours := list[:1]
-	both := []series{{Name: ours[0].name}, {Name: ours[0].name}}
+	defer b.relay.SetRoundTrip(b.roundTrip)
+	ways := []struct {
+		far   bool
+		delay time.Duration
+		series
+	}{{}, {far: true}, {far: true, delay: b.roundTrip}}
 	for range max(b.far, b.runs) {
-		for i, far := range []bool{false, true} {
-			one, err := b.rounds(ctx, shop, ours, 1, far)
+		for i := range ways {
+			b.relay.SetRoundTrip(ways[i].delay)
+			one, err := b.rounds(ctx, shop, ours, 1, ways[i].far)
 			if err != nil {
 				return err
 			}
-			both[i].Samples = append(both[i].Samples, one[0].Samples...)
+			ways[i].Name, ways[i].Samples = one[0].Name, append(ways[i].Samples, one[0].Samples...)
 		}
 	}
+	r.Beside, r.Through, r.Far = ways[0].series, ways[1].series, []series{ways[2].series}
 	others, err := b.rounds(ctx, shop, list[1:], b.far, true)
-	r.Beside, r.Far = both[0], append(both[1:], others...)
+	r.Far = append(r.Far, others...)
 	return err
 }
 

@@ -111,6 +111,9 @@ func (r *results) farther() string {
 	}
 	out := fmt.Sprintf("In turn, ours took %s on loopback and %s over the relay. The relay itself takes %s of processor time from the same cores, which no cable would, and client and servers take %s more than without it: together that is %s of the %s that ours takes longer.",
 		seconds(near.wall()), seconds(far.wall()), seconds(relay), seconds(more), seconds((relay+more)/cores), seconds(far.wall()-near.wall()))
+	if still := r.Through; len(still.good()) > 0 {
+		out += fmt.Sprintf(" Over the same relay without any delay ours took %s: of that, the time over the relay is %s, and this is what the way itself costs.", seconds(still.wall()), times(far.wall()/still.wall()))
+	}
 	if len(grew) > 0 {
 		out += " By phases it takes longer in " + strings.Join(grew, ", ") + "."
 	}

@@ -62,7 +62,8 @@ const unhurried = `
 func newChaos(t *testing.T, seed uint64) *chaos {
 	t.Helper()
 	c := &chaos{t: t, rnd: rand.New(rand.NewPCG(seed, 1)), dir: t.TempDir()}
-	settings := map[string]string{"restart_after_crash": "on"}
+	// What is committed outlives a crash, as production's rows do.
+	settings := map[string]string{"restart_after_crash": "on", "synchronous_commit": "on"}
 	source, target := pgtest.Cluster(t, settings), pgtest.Cluster(t, settings)
 	pgtest.Exec(t, source.URL("postgres"), "create database production")
 	c.sourceURL, c.targetURL, c.inPlaceURL = source.URL("production"), target.URL("staging"), target.URL("rebuilt")
