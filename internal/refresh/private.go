@@ -86,7 +86,8 @@ func (s *sync) literals() []twin.Hazard {
 		})
 	}
 	for _, e := range s.archive.Entries {
-		if stage, _ := pgtools.Class(e); stage == pgtools.Skip {
+		// The comment on the schema public is made by hand.
+		if stage, _ := pgtools.Class(e); stage == pgtools.Skip && e.Desc != "COMMENT" {
 			continue
 		}
 		look(strings.ToLower(e.Desc)+" "+strings.TrimPrefix(e.Namespace+"."+e.Tag, "."), e.Defn)

@@ -290,13 +290,15 @@ func (s *sync) preflight(ctx context.Context) (context.Context, error) {
 		}
 	}
 	var standby bool
-	g, both := errgroup.WithContext(ctx)
-	g.Go(func() (err error) {
-		s.target, err = openTarget(both, s.Job.Target, s.app, s.Exclusive, s.lease.Check)
-		return err
-	})
-	g.Go(func() (err error) { standby, err = s.lookAtSource(both); return err })
-	if err := g.Wait(); err != nil {
+	var looking errgroup.Group
+	looking.Go(func() (err error) { standby, err = s.lookAtSource(ctx); return err })
+	var err error
+	s.target, err = openTarget(ctx, s.Job.Target, s.app, s.Exclusive, s.lease.Check)
+	// Where both fail, it is always the target's error that is told.
+	if looked := looking.Wait(); err == nil {
+		err = looked
+	}
+	if err != nil {
 		return nil, err
 	}
 	if s.source.System == s.target.system && s.source.Database == s.target.name {
