@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -237,6 +238,10 @@ func TestDumpErrors(t *testing.T) {
 func program(t *testing.T, script string) pgtools.Tools {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "pg_dump")
+	// A process that another test starts meanwhile would inherit the open file,
+	// and a file that is open for writing can't be run.
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
 	if err := os.WriteFile(path, []byte("#!/bin/sh\n"+script), 0o700); err != nil {
 		t.Fatal(err)
 	}
